@@ -1,0 +1,70 @@
+"""hubloader: a Hub-compatible model cache and loader.
+
+A name goes in; the right tokenizer and classifier come out, on PyTorch, TensorFlow or numpy, online
+and offline. Every public name is resolved at its first use: importing this package loads no
+framework and no network library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hubloader.auto.classifier import (
+        AutoModelForSequenceClassification as AutoModelForSequenceClassification,
+    )
+    from hubloader.auto.classifier import (
+        NpAutoModelForSequenceClassification as NpAutoModelForSequenceClassification,
+    )
+    from hubloader.auto.classifier import (
+        TFAutoModelForSequenceClassification as TFAutoModelForSequenceClassification,
+    )
+    from hubloader.auto.config import AutoConfig as AutoConfig
+    from hubloader.auto.downloads import hf_hub_download as hf_hub_download
+    from hubloader.auto.downloads import scan_cache_dir as scan_cache_dir
+    from hubloader.auto.downloads import snapshot_download as snapshot_download
+    from hubloader.auto.downloads import try_to_load_from_cache as try_to_load_from_cache
+    from hubloader.auto.encoder import AutoModel as AutoModel
+    from hubloader.auto.encoder import NpAutoModel as NpAutoModel
+    from hubloader.auto.encoder import TFAutoModel as TFAutoModel
+    from hubloader.auto.pipeline import pipeline as pipeline
+    from hubloader.auto.tokenizer import AutoTokenizer as AutoTokenizer
+
+__version__ = "0.1.0"
+
+# Where each public name lives; resolved at its first use (PEP 562).
+_HOMES = {
+    "AutoConfig": "auto.config",
+    "AutoModel": "auto.encoder",
+    "AutoModelForSequenceClassification": "auto.classifier",
+    "AutoTokenizer": "auto.tokenizer",
+    "NpAutoModel": "auto.encoder",
+    "NpAutoModelForSequenceClassification": "auto.classifier",
+    "TFAutoModel": "auto.encoder",
+    "TFAutoModelForSequenceClassification": "auto.classifier",
+    "hf_hub_download": "auto.downloads",
+    "pipeline": "auto.pipeline",
+    "scan_cache_dir": "auto.downloads",
+    "snapshot_download": "auto.downloads",
+    "try_to_load_from_cache": "auto.downloads",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, not two that drift
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    home = _HOMES.get(name)
+    if home is not None:
+        value = getattr(import_module(f"hubloader.{home}"), name)
+    else:
+        value = import_module("hubloader.auto.class_names").find(name)
+        if value is None:
+            raise AttributeError(f"module 'hubloader' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "errors"]

@@ -1,0 +1,250 @@
+"""Environment and defaults become one frozen ``Settings``, once per call.
+
+The only module that reads the environment. ``HF_*`` variables mean what they mean to
+huggingface_hub; hubloader's own begin with ``HUBLOADER_``, and each is a field here. A field's
+``env`` metadata names its variables in the order they are looked at, and ``doc`` what it does:
+``docs/reference/settings.md`` is generated from them.
+
+Source: huggingface_hub 2.4.0 ``constants.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hubloader.errors import InvalidReference
+from hubloader.types import Refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["DEFAULT_ENDPOINT", "Settings", "read_token"]
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+Durability = Literal["full", "batch", "none"]
+Verify = Literal["size", "always"]
+LinkMode = Literal["auto", "symlink", "hardlink", "copy"]
+
+
+def _flag(text: str) -> bool:
+    return text.strip().upper() in _TRUE
+
+
+def _endpoint(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("an endpoint begins with http:// or https://")
+    return text.rstrip("/")
+
+
+def _refresh(text: str) -> Refresh | float:
+    try:
+        return Refresh(text.lower())
+    except ValueError:
+        return _seconds(text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("a number of seconds is not negative")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("a count is at least 1")
+    return value
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return text.lower()
+
+    return read
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_path(part) for part in text.split(os.pathsep) if part)
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expandvars(os.path.expanduser(text)))
+
+
+def _setting(default: Any, doc: str, *env: str, read: Callable[[str], Any] = str) -> Any:
+    return field(default=default, metadata={"env": env, "doc": doc, "read": read})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a call depends on besides its arguments. Times are seconds, sizes bytes."""
+
+    endpoint: str = _setting(
+        DEFAULT_ENDPOINT, "the Hub, or a mirror of it", "HF_ENDPOINT", read=_endpoint
+    )
+    home: Path = _setting(Path(), "where huggingface_hub keeps its state", "HF_HOME", read=_path)
+    cache_dir: Path = _setting(
+        Path(), "the Hub cache", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", read=_path
+    )
+    base_caches: tuple[Path, ...] = _setting(
+        (), "read-only caches behind the cache, looked up in order", "HUBLOADER_BASE_CACHES",
+        read=_paths,
+    )  # fmt: skip
+    token: str | None = field(
+        default=None,
+        repr=False,
+        metadata={
+            "env": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+            "doc": "the token sent to the endpoint",
+            "read": lambda text: "".join(text.split()) or None,
+        },
+    )
+    token_path: Path = _setting(
+        Path(), "the file that `hf auth login` keeps the token in", "HF_TOKEN_PATH", read=_path
+    )
+    implicit_token: bool = _setting(
+        True, "send the stored token without being told (1 switches that off)",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN", read=lambda text: not _flag(text),
+    )  # fmt: skip
+    offline: bool = _setting(
+        False, "open no socket", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", read=_flag
+    )
+    refresh: Refresh | float = _setting(
+        Refresh.SESSION, "when to ask whether a branch moved: always, session, never, or seconds",
+        "HUBLOADER_REFRESH", read=_refresh,
+    )  # fmt: skip
+    refresh_timeout: float = _setting(
+        2.0, "how long to ask that while something is cached", "HF_HUB_ETAG_TIMEOUT",
+        "HUBLOADER_REFRESH_TIMEOUT", read=_seconds,
+    )  # fmt: skip
+    connect_timeout: float = _setting(
+        5.0, "how long to wait for a connection", "HUBLOADER_CONNECT_TIMEOUT", read=_seconds
+    )
+    idle_timeout: float = _setting(
+        30.0, "how long a server may be silent inside an answer", "HF_HUB_DOWNLOAD_TIMEOUT",
+        "HUBLOADER_IDLE_TIMEOUT", read=_seconds,
+    )  # fmt: skip
+    retry_budget: float = _setting(
+        120.0, "how long to go on trying one file, all retries together", "HUBLOADER_RETRY_BUDGET",
+        read=_seconds,
+    )  # fmt: skip
+    min_rate: float = _setting(
+        1024.0, "bytes per second below which a connection counts as dead", "HUBLOADER_MIN_RATE",
+        read=_seconds,
+    )  # fmt: skip
+    max_workers: int = _setting(32, "connections at a time", "HUBLOADER_MAX_WORKERS", read=_count)
+    lock_timeout: float = _setting(
+        30.0, "how long to wait for another process that makes no progress",
+        "HUBLOADER_LOCK_TIMEOUT", read=_seconds,
+    )  # fmt: skip
+    durability: Durability = _setting(
+        "batch", "when data is forced to the disk: full, batch, none", "HUBLOADER_DURABILITY",
+        read=_one_of("full", "batch", "none"),
+    )  # fmt: skip
+    verify: Verify = _setting(
+        "size", "how cached files are checked at use: size (and once by hash), always",
+        "HUBLOADER_VERIFY", read=_one_of("size", "always"),
+    )  # fmt: skip
+    link_mode: LinkMode = _setting(
+        "auto", "how a snapshot names a blob: auto, symlink, hardlink, copy",
+        "HUBLOADER_LINK_MODE", read=_one_of("auto", "symlink", "hardlink", "copy"),
+    )  # fmt: skip
+    progress: bool = _setting(
+        True, "show progress (1 switches it off)", "HF_HUB_DISABLE_PROGRESS_BARS",
+        read=lambda text: not _flag(text),
+    )  # fmt: skip
+    user_agent_origin: str = _setting(
+        "", "added to the user agent as origin/…", "HF_HUB_USER_AGENT_ORIGIN"
+    )
+    telemetry: bool = _setting(
+        True, "name the versions of Python and the library in the user agent (1 switches it off)",
+        "HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK",
+        read=lambda text: not _flag(text),
+    )  # fmt: skip
+    lockfile: Path | None = _setting(
+        None, "a models.lock: names are loaded at what it says", "HUBLOADER_LOCK", read=_path
+    )
+    debug: bool = _setting(
+        False, "show tracebacks of expected errors", "HUBLOADER_DEBUG", read=_flag
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Read ``environ`` (default: the process's) now; ``overrides`` that are not None win.
+
+        Raises:
+            InvalidReference: a variable holds something it cannot mean.
+
+        """
+        env = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            given = overrides.pop(item.name, None)
+            value = given if given is not None else _from_env(item.metadata, env)
+            if value is not None:
+                values[item.name] = value
+        if overrides:
+            raise TypeError(f"unknown settings: {', '.join(sorted(overrides))}")
+        return replace(cls(**values), **_derived(values, env))
+
+
+def _from_env(metadata: Mapping[str, Any], env: Mapping[str, str]) -> Any:
+    for variable in metadata["env"]:
+        text = env.get(variable, "")
+        if text:
+            try:
+                return metadata["read"](text)
+            except ValueError as error:
+                raise InvalidReference(
+                    f"the environment variable {variable} is {text!r}: {error}",
+                    hint=f"mend or unset {variable}",
+                ) from None
+    return None
+
+
+def _derived(values: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    cache_root = env.get("XDG_CACHE_HOME", "") or os.path.join(os.path.expanduser("~"), ".cache")
+    home: Path = values.get("home") or _path(os.path.join(cache_root, "huggingface"))
+    return {
+        "home": home,
+        "cache_dir": values.get("cache_dir") or home / "hub",
+        "token_path": values.get("token_path") or home / "token",
+    }
+
+
+def read_token(settings: Settings, token: str | bool | None = None) -> str | None:
+    """Choose the token of one call.
+
+    Args:
+        settings: where the implicit token comes from: the environment, then the stored file.
+        token: a token; False for none; True to demand the implicit one; None for it if allowed.
+
+    Raises:
+        InvalidReference: True was given and no token is stored.
+
+    """
+    if isinstance(token, str):
+        return token
+    if token is False or (token is None and not settings.implicit_token):
+        return None
+    found = settings.token or _stored_token(settings.token_path)
+    if token is True and not found:
+        raise InvalidReference(
+            "token=True needs a stored token, and there is none",
+            hint="set HF_TOKEN, or log in with `hf auth login`",
+        )
+    return found
+
+
+def _stored_token(path: Path) -> str | None:
+    try:
+        return "".join(path.read_text(encoding="utf-8").split()) or None
+    except (FileNotFoundError, PermissionError, NotADirectoryError):
+        return None
