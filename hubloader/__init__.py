@@ -58,8 +58,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is not None:
         value = getattr(import_module(f"hubloader.{home}"), name)
-    else:
-        value = import_module("hubloader.auto.class_names").find(name)
+    else:  # transformers' class names: BertConfig, BertTokenizer, BertForSequenceClassification
+        value = import_module("hubloader.auto.class_names").find(name) if name[:1].isupper() else None
         if value is None:
             raise AttributeError(f"module 'hubloader' has no attribute {name!r}")
     globals()[name] = value

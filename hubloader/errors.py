@@ -38,6 +38,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from typing_extensions import Self
+
     from hubloader.types import LoadReport
 
 __all__ = [
@@ -359,6 +361,10 @@ class UnsafeFile(FormatError):
 
 class CorruptFile(FormatError, OSError):
     """A file whose content is not what its name says."""
+
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        """Make it by its widest base: a ValueError's own way is not safe for an OSError."""
+        return OSError.__new__(cls, *args)
 
 
 class UnsupportedDtype(FormatError):

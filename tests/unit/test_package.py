@@ -10,8 +10,10 @@ import pytest
 
 import hubloader
 
-HEAVY = ("torch", "tensorflow", "keras", "numpy", "requests", "urllib3", "httpx", "httpx2",
-         "huggingface_hub", "filelock", "tqdm", "click", "tokenizers", "safetensors", "aiohttp")  # fmt: skip
+HEAVY = set(
+    "torch tensorflow keras numpy requests urllib3 httpx httpx2 huggingface_hub filelock tqdm "
+    "click tokenizers safetensors aiohttp".split()
+)
 
 
 def modules_after(code: str) -> set[str]:
