@@ -1,0 +1,447 @@
+"""The Hub, as the rest of hubloader sees it: list a revision, describe a file, open a file.
+
+Each method is one request (``list_revision`` takes one more for each page of a large tree); what
+redirects and retries add happens below, in ``transport``. Answers are checked here: what comes out
+is what was asked for, or one of our errors that names repository, revision and file.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urljoin
+
+from hubloader.errors import (
+    ListingUnavailable,
+    MalformedAnswer,
+    NotFound,
+    about,
+)
+from hubloader.hub.failures import Asked, failure_of
+from hubloader.hub.headers import (
+    LINKED_ETAG,
+    REPO_COMMIT,
+    FileMetadata,
+    format_etag,
+    format_range,
+    parse_content_range,
+    parse_file_metadata,
+)
+from hubloader.hub.listing import (
+    MAX_JSON,
+    Info,
+    Refs,
+    next_page,
+    parse_info,
+    parse_json_object,
+    parse_refs,
+    parse_tree_page,
+)
+from hubloader.hub.urls import HubUrls
+from hubloader.names import is_commit
+from hubloader.transport.auth import Credential, Origin
+from hubloader.transport.base import Headers, Request, Timeouts, shown
+from hubloader.transport.deadline import within
+from hubloader.transport.floor import FlooredResponse
+from hubloader.transport.redirects import Redirecting, RedirectPolicy
+from hubloader.transport.retry import Retrying, RetryPolicy
+from hubloader.types import CommitHash, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hubloader.hub.urls import RouteKind
+    from hubloader.transport.base import Response, Transport
+    from hubloader.types import Entry, RepoId
+
+__all__ = ["HubClient"]
+
+_LARGE: Final = 5_000  # files: from here on the tree's pages, which the Hub limits, are listed
+_MAX_PAGES: Final = 20_000  # of 1,000 files: more than any repository has
+_OK = 200
+_PARTIAL = 206
+_NOT_FOUND = 404
+_TIMEOUTS: Final = Timeouts()
+_RETRY: Final = RetryPolicy()
+T = TypeVar("T")
+
+
+class HubClient:
+    """Speaks the Hub's protocol to one endpoint, from any number of threads.
+
+    Args:
+        transport: sends single requests; redirects, retries and the token are added here.
+        endpoint: the Hub or a mirror of it, with a path of its own where it has one.
+        token: sent to the endpoint's origin, and to nothing else.
+        user_agent: sent with every request.
+        timeouts: of requests that are given none.
+        headers: further headers, for the endpoint's origin alone.
+        retry: what is tried again, and for how long.
+        min_rate: bytes per second below which a file's body counts as stalled, taken over
+            ``timeouts.idle``; 0 for no floor.
+        clock: counts seconds.
+        sleep: waits seconds.
+
+    """
+
+    def __init__(  # noqa: PLR0913  one wiring, in one place, with a default for each part
+        self,
+        transport: Transport,
+        *,
+        endpoint: str,
+        token: str | None = None,
+        user_agent: str = "hubloader",
+        timeouts: Timeouts = _TIMEOUTS,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy = _RETRY,
+        min_rate: float = 1024.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.urls = HubUrls(endpoint)
+        self._home = Origin.of(endpoint)
+        self._signed = token is not None
+        self._timeouts = timeouts
+        self._headers = Headers({"User-Agent": user_agent}).merged(headers or {})
+        self._min_rate = min_rate
+        self._clock = clock
+        policy = RedirectPolicy(Credential.bound(endpoint, token))
+        self._transport: Transport = Retrying(
+            Redirecting(transport, policy), retry, clock=clock, sleep=sleep
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the Hub, without a slash at its end."""
+        return self.urls.endpoint
+
+    def list_revision(
+        self, repo: RepoId, revision: str, *, timeouts: Timeouts | None = None
+    ) -> Manifest:
+        """Ask what a revision is and holds.
+
+        Where the endpoint tells names and nothing else, the entries have no size and no hash.
+
+        Args:
+            repo: a model, dataset or space; a renamed one is found, and ``Manifest.canonical``
+                then has its name of today.
+            revision: branch, tag, ``refs/pr/N``, commit or short commit.
+            timeouts: of each request; with a ``total``, the call takes no longer and is tried once.
+
+        Raises:
+            RepositoryNotFound: no such repository, or the token does not reach it.
+            RevisionNotFound: no such revision.
+            ListingUnavailable: the endpoint lists nothing; ``head_file`` may still work.
+            AccessDenied: it is there, and not handed out.
+            HubError: the endpoint failed, or sent what cannot be true.
+            TransportError: no answer came.
+
+        """
+        with about(repo_id=str(repo), revision=revision):
+            return self._within(
+                timeouts, lambda limits: self._list(repo, revision, limits), "asking for the files"
+            )
+
+    def head_commit(
+        self,
+        repo: RepoId,
+        revision: str,
+        *,
+        filename: str = "config.json",
+        timeouts: Timeouts | None = None,
+    ) -> CommitHash:
+        """Ask which commit a branch is now: one small request, of the kind that may come often.
+
+        Args:
+            repo: a model, dataset or space.
+            revision: branch, tag or ``refs/pr/N``.
+            filename: any file; that it is there is not needed.
+            timeouts: of the request; with a ``total``, the call takes no longer and is tried once.
+
+        Raises:
+            RepositoryNotFound: no such repository.
+            RevisionNotFound: no such revision.
+            MalformedAnswer: the endpoint does not say commits.
+            HubError: the endpoint failed.
+            TransportError: no answer came.
+
+        """
+
+        def ask(limits: Timeouts) -> CommitHash:
+            with self._head(repo, revision, filename, limits, _names_commit) as response:
+                commit = parse_file_metadata(response.status, response.headers).commit
+                if commit is not None and (response.status < 400 or response.status == _NOT_FOUND):
+                    return commit
+                self._expect(response, repo, "resolve", success=range(200, 400))
+            raise MalformedAnswer(
+                f"{self._home} does not say which commit {revision!r} is",
+                hint="give a full commit as the revision",
+                url=shown(response.url),
+            )
+
+        with about(repo_id=str(repo), revision=revision):
+            return self._within(timeouts, ask, "asking whether the branch moved")
+
+    def head_file(
+        self, repo: RepoId, revision: str, filename: str, *, timeouts: Timeouts | None = None
+    ) -> FileMetadata:
+        """Ask what one file is: for endpoints that list nothing.
+
+        ``commit`` is the asked revision, when that is a full commit and the endpoint does not say.
+
+        Raises:
+            EntryNotFound: no such file.
+            RepositoryNotFound: no such repository.
+            RevisionNotFound: no such revision.
+            AccessDenied: it is there, and not handed out.
+            HubError: the endpoint failed, or sent what cannot be true.
+            TransportError: no answer came.
+
+        """
+
+        def ask(limits: Timeouts) -> FileMetadata:
+            with self._head(repo, revision, filename, limits, self._describes_file) as response:
+                self._expect(response, repo, "resolve", success=range(200, 400))
+                meta = parse_file_metadata(response.status, response.headers)
+                if meta.commit is None and meta.etag is None:
+                    _refuse_web_page(response)
+            if meta.commit is not None and is_commit(revision) and meta.commit != revision:
+                raise MalformedAnswer(f"{self._home} answered about the commit {meta.commit}")
+            if meta.commit is None and is_commit(revision):
+                return replace(meta, commit=CommitHash(revision))
+            return meta
+
+        with about(repo_id=str(repo), revision=revision, filename=filename):
+            return self._within(timeouts, ask, "asking about the file")
+
+    def open_file(
+        self,
+        repo: RepoId,
+        commit: str,
+        filename: str,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        if_range: str | None = None,
+        timeouts: Timeouts | None = None,
+        repeat: bool = True,
+    ) -> Response:
+        """Open the bytes of a file, as they are.
+
+        Every call begins at the endpoint, so that a signed address of the storage is always fresh.
+        The body is checked against nothing here, neither size nor hash.
+
+        Args:
+            repo: a model, dataset or space.
+            commit: the commit, or another revision.
+            filename: the file.
+            start: the first byte wanted.
+            end: the byte after the last one wanted; None: the file's end.
+            if_range: the ``ETag`` header of the answer that earlier bytes came from; when the
+                content behind it changed, the whole file comes. Use that header and no hash: a
+                storage has etags of its own.
+            timeouts: of the request.
+            repeat: whether a request that failed is sent again; False for a caller whose own loop
+                does that, for broken bodies too.
+
+        Returns:
+            An answer with status 206 (the bytes asked for), or 200: the whole file, also when a
+            range was asked, from a server that knows none or when the content changed.
+
+        Raises:
+            EntryNotFound: no such file.
+            RepositoryNotFound: no such repository.
+            RevisionNotFound: no such revision.
+            AccessDenied: it is there, and not handed out.
+            ServerFailed: with status 416, no such range.
+            MalformedAnswer: other bytes than those asked for came, or encoded ones.
+            TransportError: no answer came.
+
+        """
+        headers = {"Accept-Encoding": "identity", "X-HF-Download-Counter": "1"}
+        ranged = start > 0 or end is not None
+        if ranged:
+            headers["Range"] = format_range(start, end)
+        if ranged and if_range is not None:
+            headers["If-Range"] = if_range if '"' in if_range else format_etag(if_range)
+        url = self.urls.resolve(repo, commit, filename)
+        with about(repo_id=str(repo), revision=commit, filename=filename), ExitStack() as undo:
+            response = self._transport.send(
+                Request(
+                    "GET",
+                    url,
+                    self._headers.merged(headers),
+                    timeouts=timeouts or self._timeouts,
+                    repeat=repeat,
+                )
+            )
+            undo.callback(response.close)
+            self._expect(response, repo, "resolve", success=range(_OK, _PARTIAL + 1))
+            _check_body(response, start, end, ranged=ranged)
+            undo.pop_all()
+        return self._floored(response)
+
+    def refs(self, repo: RepoId, *, pull_requests: bool = False) -> Refs:
+        """Ask for the branches and tags; and for the pull requests, if wanted.
+
+        Raises:
+            RepositoryNotFound: no such repository.
+            AccessDenied: it is there, and not handed out.
+            HubError: the endpoint failed, or sent what cannot be true.
+            TransportError: no answer came.
+
+        """
+        with about(repo_id=str(repo)):
+            url = self.urls.refs(repo, pull_requests=pull_requests)
+            body, _ = self._get_json(url, repo, "refs", self._timeouts)
+            return parse_refs(body)
+
+    def whoami(self) -> Mapping[str, Any]:
+        """Ask whose token it is: the Hub's JSON, with ``name`` among its keys.
+
+        Raises:
+            AuthenticationRequired: there is no token, or it is not accepted.
+            HubError: the endpoint failed, or sent what cannot be true.
+            TransportError: no answer came.
+
+        """
+        body, _ = self._get_json(self.urls.whoami(), None, "whoami", self._timeouts)
+        answer = parse_json_object(body)
+        if not isinstance(answer.get("name"), str):
+            raise MalformedAnswer(f"{self._home} does not say whose token it is")
+        return answer
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._transport.close()
+
+    def _list(self, repo: RepoId, revision: str, timeouts: Timeouts) -> Manifest:
+        body, _ = self._get_json(self.urls.info(repo, revision), repo, "info", timeouts)
+        info = parse_info(body)
+        if is_commit(revision) and info.commit != revision:
+            raise MalformedAnswer(f"{self._home} answered about the commit {info.commit}")
+        return Manifest(
+            repo=repo,
+            revision=revision,
+            commit=info.commit,
+            entries=self._entries(repo, info, timeouts),
+            canonical=info.repo_id if info.repo_id not in {"", str(repo)} else None,
+        )
+
+    def _entries(self, repo: RepoId, info: Info, timeouts: Timeouts) -> Mapping[str, Entry]:
+        if info.described and len(info.entries) <= _LARGE:
+            return info.entries
+        try:
+            return self._tree(repo, info.commit, timeouts)
+        except (ListingUnavailable, NotFound):
+            # a mirror may tell names and have no tree: names are worth having, the rest is asked
+            # file by file
+            if info.described or not info.entries:
+                raise
+            return info.entries
+
+    def _tree(self, repo: RepoId, commit: CommitHash, timeouts: Timeouts) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        url: str | None = self.urls.tree(repo, commit)
+        seen: set[str] = set()
+        while url is not None:
+            if url in seen or len(seen) >= _MAX_PAGES:
+                raise MalformedAnswer("the pages of the listing do not end", url=shown(url))
+            seen.add(url)
+            body, link = self._get_json(url, repo, "tree", timeouts)
+            entries.update(parse_tree_page(body))
+            url = next_page(url, link)
+        return entries
+
+    def _get_json(
+        self, url: str, repo: RepoId | None, kind: RouteKind, timeouts: Timeouts
+    ) -> tuple[bytes, str]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+        with self._send("GET", url, headers, timeouts) as response:
+            self._expect(response, repo, kind, success=range(_OK, _OK + 1))
+            return self._floored(response).read(MAX_JSON), response.headers.get("Link", "")
+
+    def _head(
+        self,
+        repo: RepoId,
+        revision: str,
+        filename: str,
+        timeouts: Timeouts,
+        stop: Callable[[Response], bool],
+    ) -> Response:
+        url = self.urls.resolve(repo, revision, filename)
+        return self._send("HEAD", url, {"Accept-Encoding": "identity"}, timeouts, stop)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        stop: Callable[[Response], bool] | None = None,
+    ) -> Response:
+        return self._transport.send(
+            Request(method, url, self._headers.merged(headers), timeouts=timeouts, stop=stop)
+        )
+
+    def _floored(self, response: Response) -> Response:
+        if not self._min_rate:
+            return response
+        return FlooredResponse(response, self._min_rate, self._timeouts.idle, self._clock)
+
+    def _expect(
+        self, response: Response, repo: RepoId | None, kind: RouteKind, *, success: range
+    ) -> None:
+        if response.status not in success:
+            page = "" if repo is None else self.urls.page(repo)
+            raise failure_of(response, Asked(self.urls, kind, page, self._signed))
+
+    def _within(self, timeouts: Timeouts | None, ask: Callable[[Timeouts], T], what: str) -> T:
+        limits = timeouts or self._timeouts
+        return within(limits.total, lambda: ask(limits), f"{what} at {self._home}")
+
+    def _describes_file(self, response: Response) -> bool:
+        if LINKED_ETAG in response.headers:
+            return True
+        try:
+            target = urljoin(response.url, response.headers.get("Location", ""))
+            return Origin.of(target) != Origin.of(response.url)
+        except ValueError:  # InvalidReference is one
+            return False  # it is refused, with its reason, when it is followed
+
+
+def _names_commit(response: Response) -> bool:
+    return REPO_COMMIT in response.headers
+
+
+def _refuse_web_page(response: Response) -> None:
+    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise MalformedAnswer(
+            "a web page answered where a file was asked",
+            hint="a login page of the network may stand between, or HF_ENDPOINT is no Hub",
+            url=shown(response.url),
+        )
+
+
+def _check_body(response: Response, start: int, end: int | None, *, ranged: bool) -> None:
+    """Refuse bytes that are encoded, or are not those that were asked for.
+
+    Stitched to what is there already, they would make a file that no one ever published.
+    """
+    url = shown(response.url)
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise MalformedAnswer(f"a file came encoded as {encoding[:40]!r}, unasked", url=url)
+    if response.status == _OK:
+        return
+    if response.status != _PARTIAL or not ranged:
+        raise MalformedAnswer(f"status {response.status} answered the request of a file", url=url)
+    part = parse_content_range(response.headers.get("Content-Range", ""))
+    right_end = end is None or (part.end is not None and part.end <= end)
+    if part.start != start or not right_end:
+        wanted = f"{start} to {'the end' if end is None else end}"
+        raise MalformedAnswer(
+            f"bytes {wanted} were asked, bytes {part.start} to {part.end} came", url=url
+        )
