@@ -12,7 +12,7 @@
     ├─ TransportError (ConnectionError)
     │   ├─ ConnectFailed  ├─ TimedOut (TimeoutError)  ├─ Interrupted  └─ RedirectRefused
     ├─ HubError (OSError)                    the server answered, but not usefully
-    │   ├─ RateLimited  ├─ ServerFailed  └─ MalformedAnswer
+    │   ├─ RateLimited  ├─ ServerFailed  ├─ MalformedAnswer  └─ ListingUnavailable
     ├─ CacheError (OSError)
     │   ├─ LockTimeout (TimeoutError)  ├─ IntegrityError  ├─ DiskFull  └─ CacheReadOnly
     ├─ FormatError (ValueError)
@@ -62,6 +62,7 @@ __all__ = [
     "IntegrityError",
     "Interrupted",
     "InvalidReference",
+    "ListingUnavailable",
     "LockOutOfDate",
     "LockTimeout",
     "MalformedAnswer",
@@ -97,9 +98,12 @@ class HubloaderError(Exception):
         url: the address that was asked.
         request_id: the Hub's ``X-Request-Id``, to quote in a report.
 
+    Where one error speaks for several files, ``failures`` holds the error of each.
     """
 
     exit_code = 1
+    usual_hint: str | None = None  # what to do, where the raiser knows nothing better
+    failures: tuple[HubloaderError, ...] = ()
 
     message: str
     hint: str | None
@@ -122,7 +126,7 @@ class HubloaderError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.repo_id = repo_id
         self.revision = revision
         self.filename = filename
@@ -297,6 +301,10 @@ class MalformedAnswer(HubError):
     """A success status with a body or header that cannot be true."""
 
 
+class ListingUnavailable(HubError):
+    """The endpoint does not list the repository; single files may still be had."""
+
+
 class CacheError(HubloaderError, OSError):
     """The disk, or what lies on it."""
 
@@ -361,6 +369,8 @@ class UnsafeFile(FormatError):
 
 class CorruptFile(FormatError, OSError):
     """A file whose content is not what its name says."""
+
+    usual_hint = "fetch it again with force_download=True, or ask its author to mend it"
 
     def __new__(cls, *args: Any, **_: Any) -> Self:
         """Make it by its widest base: a ValueError's own way is not safe for an OSError."""

@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from hubloader.errors import InvalidReference, NotFound
+from hubloader.errors import InvalidReference, NotFound, about
 from hubloader.names import check_filename, check_repo_id, check_revision, is_commit, is_etag
 
 if TYPE_CHECKING:
@@ -148,9 +148,11 @@ def parse_model_ref(
             revision=revision,
         )
     chosen = inline if at else revision
+    repo = RepoId.parse(repo_text, repo_type)
     if chosen is not None:
-        check_revision(chosen)
-    return ModelRef(repo=RepoId.parse(repo_text, repo_type), revision=chosen, subfolder=folder)
+        with about(repo_id=repo_text):
+            check_revision(chosen)
+    return ModelRef(repo=repo, revision=chosen, subfolder=folder)
 
 
 def _warn_when_both_fit(text: str) -> None:

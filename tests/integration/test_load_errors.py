@@ -22,18 +22,17 @@ def hub(fixture_hub: Path, tmp_path_factory: pytest.TempPathFactory):
     """The fixture Hub's good model, and repositories with something wrong."""
     root = tmp_path_factory.mktemp("hub")
     shutil.copytree(fixture_hub / GOOD, root / GOOD)
-    repositories = {
-        "org/broken-json": {"config.json": '{"model_type": "bert",'},
-        "org/not-an-object": {"config.json": "null"},
-        "org/negative": {"config.json": json.dumps({**CONFIG, "hidden_size": -1})},
-        "org/strange": {"config.json": json.dumps({"model_type": "distilbret"})},
-        "org/gated": {"config.json": json.dumps(CONFIG)},
-        "org/private": {"config.json": json.dumps(CONFIG)},
+    configs = {
+        "org/broken-json": '{"model_type": "bert",',
+        "org/not-an-object": "null",
+        "org/negative": json.dumps({**CONFIG, "hidden_size": -1}),
+        "org/strange": json.dumps({"model_type": "distilbret"}),
+        "org/gated": json.dumps(CONFIG),
+        "org/private": json.dumps(CONFIG),
     }
-    for repo_id, files in repositories.items():
-        (root / repo_id).mkdir(parents=True)
-        for name, text in files.items():
-            (root / repo_id / name).write_text(text)
+    for repo_id, config in configs.items():
+        shutil.copytree(fixture_hub / GOOD, root / repo_id)
+        (root / repo_id / "config.json").write_text(config)
     marks = {"gated": ["org/gated"], "private": ["org/private"], "tokens": {"hf_stranger": []}}
     (root / "hub.json").write_text(json.dumps(marks))
     with MirrorServer(root) as server:
