@@ -19,9 +19,9 @@ from hubloader.errors import InvalidReference
 from hubloader.types import Refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
-__all__ = ["DEFAULT_ENDPOINT", "Settings", "read_token"]
+__all__ = ["DEFAULT_ENDPOINT", "Settings", "export_settings", "read_token", "setting_sources"]
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
@@ -216,6 +216,37 @@ def _derived(values: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any
         "home": home,
         "cache_dir": values.get("cache_dir") or home / "hub",
         "token_path": values.get("token_path") or home / "token",
+    }
+
+
+def export_settings(
+    values: Mapping[str, Any], environ: MutableMapping[str, str] | None = None
+) -> None:
+    """Write settings as the variables that say them: for this process and those it starts.
+
+    A program whose whole run has one setting (the command line with ``--offline``) says it once,
+    and every library in the process hears it.
+
+    Args:
+        values: by field name; what is None is left as it is. Flags, texts and paths only.
+        environ: where to (default: the process's).
+
+    """
+    env = os.environ if environ is None else environ
+    for item in fields(Settings):
+        value = values.get(item.name)
+        if isinstance(value, bool):
+            env[item.metadata["env"][0]] = str(int(value != item.default))
+        elif value is not None:
+            env[item.metadata["env"][0]] = str(value)
+
+
+def setting_sources(environ: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """Tell which variable each field of ``Settings`` is read from; None: its default holds."""
+    env = os.environ if environ is None else environ
+    return {
+        item.name: next((name for name in item.metadata["env"] if env.get(name)), None)
+        for item in fields(Settings)
     }
 
 

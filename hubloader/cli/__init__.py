@@ -1,0 +1,1 @@
+"""The command line: one file a command, which asks the library and prints what it says."""

@@ -1,0 +1,100 @@
+"""What a command prints: its result, or its errors, for people or as one JSON document.
+
+The document of a result is ``{"version": 1, "ok": true, …}``, of a failure ``{"version": 1,
+"ok": false, "exit_code": N, "errors": […]}``. People get lines on stdout; errors are lines on
+stderr, ``error: …`` and, where there is a way out, ``hint: …``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from hubloader import errors as our_errors
+from hubloader.cli._options import shared
+from hubloader.errors import HubloaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import click
+
+__all__ = ["SeveralFailed", "emit", "exit_code", "print_errors"]
+
+DOCUMENT_VERSION: Final = 1
+# Which of several errors gives the exit code: the first that occurs, the gravest first.
+_ORDER: Final = (5, 9, 4, 3, 2, 7, 8, 6, 10, 1, 75)
+
+
+class SeveralFailed(Exception):
+    """Some of the things a command was asked for failed; all of them were tried."""
+
+    def __init__(self, failures: Sequence[HubloaderError]) -> None:
+        super().__init__(f"{len(failures)} failed")
+        self.failures = tuple(failures)
+
+
+def emit(context: click.Context, document: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """Print a result: ``document`` with ``--json``, else ``lines``."""
+    if shared(context).json:
+        print(_dump({"version": DOCUMENT_VERSION, "ok": True, **document}), flush=True)
+        return
+    for line in lines:
+        print(line, flush=True)
+
+
+def exit_code(failures: Iterable[BaseException]) -> int:
+    """The exit code that stands for several errors: that of the gravest."""
+    codes = [getattr(failure, "exit_code", 1) for failure in failures]
+    return min(codes, key=lambda code: _ORDER.index(code) if code in _ORDER else len(_ORDER))
+
+
+def print_errors(
+    failures: Sequence[BaseException], code: int, *, as_json: bool, hint: str | None = None
+) -> None:
+    """Print errors; ``hint`` stands where an error has none of its own."""
+    told = [_told(failure, hint) for failure in failures]
+    if as_json:
+        document = {"version": DOCUMENT_VERSION, "ok": False, "exit_code": code, "errors": told}
+        print(_dump(document), flush=True)
+        return
+    for each, following in zip(told, [*told[1:], None], strict=True):
+        print(f"error: {each['message']}", file=sys.stderr)
+        shared_hint = following is not None and following["hint"] == each["hint"]
+        if each["hint"] and not shared_hint:  # once for a row of errors that share it
+            print(f"hint: {each['hint']}", file=sys.stderr)
+
+
+def _told(failure: BaseException, hint: str | None) -> dict[str, str | None]:
+    if isinstance(failure, HubloaderError):
+        return {
+            "kind": _kind(failure),
+            "message": _one_line(failure.sentence()),
+            "hint": failure.hint or hint,
+            "repo_id": failure.repo_id,
+            "revision": failure.revision,
+            "filename": failure.filename,
+        }
+    return {
+        "kind": type(failure).__name__,
+        "message": _one_line(str(failure) or type(failure).__name__),
+        "hint": hint,
+        "repo_id": None,
+        "revision": None,
+        "filename": None,
+    }
+
+
+def _kind(failure: HubloaderError) -> str:
+    """The documented class: errors that are huggingface_hub's too are made as they are raised."""
+    documented = (cls for cls in type(failure).__mro__ if cls.__module__ == our_errors.__name__)
+    return next(documented).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, default=str)

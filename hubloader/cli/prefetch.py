@@ -1,0 +1,81 @@
+"""``hubloader prefetch``: bring what some use needs into the cache, before it is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hubloader.cli._options import SharedCommand, shared
+from hubloader.cli._report import SeveralFailed, emit
+from hubloader.cli._text import size_of
+
+if TYPE_CHECKING:
+    from hubloader.auto.prefetch import Prefetched
+    from hubloader.errors import HubloaderError
+
+
+@click.command(cls=SharedCommand, short_help="Bring what a use needs into the cache.")
+@click.argument("names", metavar="NAME[@REV]…", nargs=-1, required=True)
+@click.option(
+    "--for",
+    "uses",
+    multiple=True,
+    type=click.Choice(["tokenizer", "torch", "tf", "numpy", "all"]),
+    help="What the files are for; may be repeated.  [default: tokenizer, torch]",
+)
+@click.option("--include", multiple=True, metavar="PATTERN", help="Bring these files.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out.")
+@click.pass_context
+def command(
+    context: click.Context,
+    names: tuple[str, ...],
+    uses: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+) -> None:
+    """Bring what a use needs of each repository into the cache.
+
+    Every name is tried; what fails is reported at the end. Patterns are those of huggingface_hub:
+    `*` also matches `/`.
+    """
+    from hubloader.errors import HubloaderError
+    from hubloader.types import parse_model_ref
+
+    repo_type = shared(context).named_type
+    for name in names:
+        parse_model_ref(name, repo_type=repo_type)  # what cannot be a name is said before the work
+
+    def attempt(name: str) -> Prefetched | HubloaderError:
+        from hubloader.auto.prefetch import prefetch
+
+        chosen = {"uses": uses or None, "include": include or None, "exclude": exclude or None}
+        try:
+            return prefetch(name, repo_type=repo_type, **chosen)
+        except HubloaderError as error:
+            return error
+
+    results = [attempt(name) for name in names]
+    failures = [result for result in results if isinstance(result, HubloaderError)]
+    done = [result for result in results if not isinstance(result, HubloaderError)]
+    if not (failures and shared(context).json):
+        emit(context, {"repositories": [_document(each) for each in done]}, map(_line, done))
+    if failures:
+        raise SeveralFailed(failures)
+
+
+def _document(each: Prefetched) -> dict[str, object]:
+    return {
+        "repo_id": each.repo_id,
+        "revision": each.revision,
+        "commit": each.commit,
+        "path": str(each.path),
+        "files": list(each.files),
+        "fetched_bytes": each.fetched_bytes,
+    }
+
+
+def _line(each: Prefetched) -> str:
+    came = f"fetched {size_of(each.fetched_bytes)}" if each.fetched_bytes else "all was there"
+    count = f"{len(each.files)} file{'' if len(each.files) == 1 else 's'}"
+    return f"{each.repo_id}@{each.revision} {each.commit[:12]}: {count}, {came}"

@@ -1,0 +1,48 @@
+"""``hubloader serve``: a folder of repositories as a Hub endpoint."""
+
+from __future__ import annotations
+
+import click
+
+from hubloader.cli._options import SharedCommand, shared
+from hubloader.cli._report import emit
+
+
+@click.command(cls=SharedCommand, short_help="Serve a folder of repositories as a Hub endpoint.")
+@click.option(
+    "--root",
+    required=True,
+    type=click.Path(),
+    help="The folder: DIR/<org>/<name>/… is the branch main of a model.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--content-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="Where large files are sent from; 0 takes a free one.",
+)
+@click.pass_context
+def command(context: click.Context, root: str, host: str, port: int, content_port: int) -> None:
+    """Serve a folder of repositories as a Hub endpoint, until interrupted.
+
+    Clients of the Hub find it with HF_ENDPOINT set to the printed URL. DIR/<org>/<name>/… is the
+    branch main of a model, DIR/<org>/<name>@<revision>/… another branch or tag,
+    DIR/datasets/<org>/<name>/… a dataset. DIR/hub.json may name aliases, gated and private
+    repositories, and tokens.
+    """
+    from hubloader.mirror import MirrorServer
+
+    access_log = None
+    if shared(context).verbose:
+        import logging
+
+        access_log = logging.getLogger("hubloader.serve")
+    server = MirrorServer(root, host, port, content_port=content_port, access_log=access_log)
+    try:
+        server.serve_forever(lambda url: emit(context, {"url": url}, [f"listening on {url}"]))
+    except OSError as error:
+        if error.strerror is None:  # one of ours, which says itself what is wrong
+            raise
+        raise click.ClickException(f"cannot listen on {host}: {error.strerror}") from error

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubloader.auto.prefetch import prefetch
+from hubloader.errors import EntryNotFound, InvalidReference
+from hubloader.mirror import MirrorServer
+
+TINY = "fixtures/bert-tiny-sentiment"
+
+
+@pytest.fixture(scope="module")
+def server(fixture_hub: Path) -> Iterator[MirrorServer]:
+    with MirrorServer(fixture_hub, record=True) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def at_the_mirror(server: MirrorServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    server.forget()
+
+
+def test_tokenizer_and_torch_files_are_brought_by_default(server: MirrorServer) -> None:
+    brought = prefetch(TINY)
+
+    assert set(brought.files) == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert all((brought.path / name).is_file() for name in brought.files)
+    assert brought.path.name == brought.commit
+    assert brought.fetched_bytes == sum((brought.path / n).stat().st_size for n in brought.files)
+    assert len([request for request in server.requests if request.status < 300]) == 1 + 4
+
+
+def test_what_is_there_is_not_fetched_again(server: MirrorServer) -> None:
+    first = prefetch(TINY, uses=["tokenizer"])
+    server.forget()
+
+    again = prefetch(TINY, uses=["tokenizer"])
+
+    assert (again.files, again.fetched_bytes) == (first.files, 0)
+    assert server.requests == ()
+
+
+def test_patterns_stand_in_place_of_uses_or_beside_them() -> None:
+    by_pattern = prefetch(TINY, include=["*.json"], exclude=["tokenizer*"])
+    beside = prefetch(TINY, uses=["numpy"], include=["README.md"])
+
+    assert by_pattern.files == ("config.json",)
+    assert set(beside.files) == {"README.md", "config.json", "model.safetensors"}
+
+
+def test_a_revision_is_given_in_the_name_or_beside_it() -> None:
+    one = prefetch(f"{TINY}@fp16", uses=["numpy"])
+    two = prefetch(TINY, revision="fp16", uses=["numpy"])
+
+    assert one.commit == two.commit
+    assert (one.repo_id, one.revision) == (TINY, "fp16")
+
+
+def test_what_a_use_cannot_do_without_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "org/name").mkdir(parents=True)
+    (tmp_path / "org/name/config.json").write_text("{}")
+
+    with (
+        MirrorServer(tmp_path) as weightless,
+        pytest.raises(EntryNotFound, match="weights"),
+    ):
+        prefetch("org/name", uses=["torch"], endpoint=weightless.url)
+
+
+def test_what_makes_no_sense_is_refused(fixture_hub: Path) -> None:
+    with pytest.raises(InvalidReference, match="folder"):
+        prefetch(str(fixture_hub / TINY))
+    with pytest.raises(InvalidReference, match="jax"):
+        prefetch(TINY, uses=["jax"])
+    with pytest.raises(TypeError, match=r"revison.*did you mean 'revision'"):
+        prefetch(TINY, revison="main")
