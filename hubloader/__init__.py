@@ -44,6 +44,7 @@ _HOMES = {
     "TFAutoModelForSequenceClassification": "auto.classifier",
     "hf_hub_download": "auto.downloads",
     "pipeline": "auto.pipeline",
+    "prefetch": "auto.prefetch",
     "scan_cache_dir": "auto.downloads",
     "snapshot_download": "auto.downloads",
     "try_to_load_from_cache": "auto.downloads",
@@ -59,7 +60,8 @@ def __getattr__(name: str) -> Any:
     if home is not None:
         value = getattr(import_module(f"hubloader.{home}"), name)
     else:  # transformers' class names: BertConfig, BertTokenizer, BertForSequenceClassification
-        value = import_module("hubloader.auto.class_names").find(name) if name[:1].isupper() else None
+        named = name[:1].isupper()
+        value = import_module("hubloader.auto.class_names").find(name) if named else None
         if value is None:
             raise AttributeError(f"module 'hubloader' has no attribute {name!r}")
     globals()[name] = value

@@ -135,6 +135,18 @@ class Settings:
         120.0, "how long to go on trying one file, all retries together", "HUBLOADER_RETRY_BUDGET",
         read=_seconds,
     )  # fmt: skip
+    connect_budget: float = _setting(
+        5.0, "how long to go on trying a server to which no connection can be made",
+        "HUBLOADER_CONNECT_BUDGET", read=_seconds,
+    )  # fmt: skip
+    max_attempts: int = _setting(
+        6, "how often one request is tried without getting further", "HUBLOADER_MAX_ATTEMPTS",
+        read=_count,
+    )  # fmt: skip
+    retry_delay: float = _setting(
+        0.5, "how long to wait before the second try; each further wait is twice as long",
+        "HUBLOADER_RETRY_DELAY", read=_seconds,
+    )  # fmt: skip
     min_rate: float = _setting(
         1024.0, "bytes per second below which a connection counts as dead", "HUBLOADER_MIN_RATE",
         read=_seconds,

@@ -202,8 +202,7 @@ class Recorder:
         names: dict[str, Node | None] = dict(self._before)
         for change in self.changes:
             if change.step <= step and (self._is_safe(change, step) or survives(change)):
-                for path, node in change.names:
-                    names[path] = node
+                names.update(change.names)
         return names
 
     def _is_safe(self, change: Change, step: int) -> bool:

@@ -78,9 +78,12 @@ def test_revisions(text: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "..", "../x", "a..b", "a b", "a\n", "/a", "a/", "-x", "a//b", ".a", "a/.b",
-             "a.lock", "a/b.lock/c", "x~1", "x^", "x:y", "x?", "x*", "x[", "a\\b", "a@{1}", "a.", "x" * 513],
-)  # fmt: skip
+    "text",
+    [
+        *("", "..", "../x", "a..b", "a b", "a\n", "/a", "a/", "-x", "a//b", ".a", "a/.b", "a."),
+        *("a.lock", "a/b.lock/c", "x~1", "x^", "x:y", "x?", "x*", "x[", "a\\b", "a@{1}", "x" * 513),
+    ],
+)
 def test_what_is_no_revision(text: str):
     with pytest.raises(InvalidReference):
         check_revision(text)

@@ -10,10 +10,11 @@ import pytest
 
 import hubloader
 
-HEAVY = set(
-    "torch tensorflow keras numpy requests urllib3 httpx httpx2 huggingface_hub filelock tqdm "
-    "click tokenizers safetensors aiohttp".split()
-)
+HEAVY = {
+    *("torch", "tensorflow", "keras", "numpy", "tokenizers", "safetensors"),
+    *("requests", "urllib3", "httpx", "httpx2", "aiohttp"),
+    *("huggingface_hub", "filelock", "tqdm", "click"),
+}
 
 
 def modules_after(code: str) -> set[str]:

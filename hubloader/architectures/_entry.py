@@ -1,0 +1,132 @@
+"""Which architectures there are, and how one is found by the ``model_type`` of a config.json.
+
+There is no table: a ``model_type`` *is* the name of a file beside this one (``-`` written ``_``)
+that holds one ``ARCHITECTURE``. config.json is untrusted, so a name is looked for among the files
+that are here, and among the entry points of installed packages, before anything is imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from hubloader.errors import UnknownArchitecture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hubloader.architectures._config import Config
+    from hubloader.nn.layer import Layer
+
+__all__ = [
+    "ENCODER",
+    "ENTRY_POINTS",
+    "SEQUENCE_CLASSIFICATION",
+    "Architecture",
+    "find",
+    "supported",
+]
+
+ENCODER = "encoder"
+SEQUENCE_CLASSIFICATION = "sequence-classification"
+ENTRY_POINTS = "hubloader.architectures"
+
+_SUFFIXES = {ENCODER: "Model", SEQUENCE_CLASSIFICATION: "ForSequenceClassification"}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One family of models: its config, its layers by task, and the names of its checkpoints.
+
+    Args:
+        model_type: what config.json calls it.
+        config: reads config.json, strictly.
+        prefix: where the encoder sits inside a task's model, ``"bert"``: a checkpoint of the bare
+            encoder has its names without ``"bert."``.
+        tasks: task -> layer; ``"encoder"`` and ``"sequence-classification"``.
+        class_prefix: what transformers' class names begin with, ``"Bert"``.
+        renames: (regular expression, replacement) for checkpoint names that changed over the years,
+            tried in order on every name (besides ``gamma``/``beta``, which hold for all families).
+        tied: parameter -> the parameter it shares its value with.
+        ignored_missing: regular expressions of parameters inside the encoder that a checkpoint may
+            lack: they start afresh, with the warning that a new head gets.
+        ignored_unexpected: regular expressions of checkpoint names that mean nothing here.
+
+    """
+
+    model_type: str
+    config: type[Config]
+    prefix: str
+    tasks: Mapping[str, type[Layer]]
+    class_prefix: str
+    renames: tuple[tuple[str, str], ...] = ()
+    tied: Mapping[str, str] = field(default_factory=dict)
+    ignored_missing: tuple[str, ...] = ()
+    ignored_unexpected: tuple[str, ...] = ()
+
+    @property
+    def class_names(self) -> dict[str, str]:
+        """Task -> transformers' class name: ``BertModel``, ``BertForSequenceClassification``."""
+        return {task: f"{self.class_prefix}{_SUFFIXES[task]}" for task in self.tasks}
+
+    @property
+    def config_name(self) -> str:
+        """Transformers' name of the config class: ``BertConfig``."""
+        return f"{self.class_prefix}Config"
+
+    def renamed(self, model_type: str, class_prefix: str) -> Architecture:
+        """The same architecture under another ``model_type``."""
+        return replace(self, model_type=model_type, class_prefix=class_prefix)
+
+
+def find(model_type: str) -> Architecture:
+    """Return the architecture that config.json names.
+
+    Raises:
+        UnknownArchitecture: none is here and no installed package brings it.
+
+    """
+    module = model_type.replace("-", "_")
+    if module in _modules():
+        found = _architecture(module)
+        if found.model_type == model_type:
+            return found
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        if point.name == model_type:
+            plugged: Architecture = point.load()
+            return plugged
+    raise _unknown(model_type)
+
+
+def supported() -> tuple[str, ...]:
+    """Every ``model_type`` that ``find`` knows, sorted; imports no framework."""
+    here = {_architecture(module).model_type for module in _modules()}
+    return tuple(sorted(here | {p.name for p in metadata.entry_points(group=ENTRY_POINTS)}))
+
+
+def _modules() -> frozenset[str]:
+    package = importlib.import_module(__package__)
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return frozenset(name for name in names if not name.startswith("_"))
+
+
+def _architecture(module: str) -> Architecture:
+    found: Architecture = importlib.import_module(f"{__package__}.{module}").ARCHITECTURE
+    return found
+
+
+def _unknown(model_type: str) -> UnknownArchitecture:
+    known = supported()
+    close = tuple(difflib.get_close_matches(model_type, known))
+    nearest = f"nearest: {', '.join(close)}; " if close else ""
+    return UnknownArchitecture(
+        f"nobody here implements the architecture {model_type!r}",
+        hint=f"{nearest}hubloader implements {', '.join(known)}; another one needs transformers: "
+        "pip install transformers",
+        model_type=model_type,
+        close_matches=close,
+    )

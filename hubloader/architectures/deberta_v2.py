@@ -1,0 +1,436 @@
+"""DeBERTa v2 and v3 (He et al., 2020, 2021): words and relative positions attend apart.
+
+A token's score for another is the sum of content for content, content for position, and position
+for content, each over √(d · terms). Distances fall into buckets that widen logarithmically.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hubloader.architectures._config import (
+    MAX_LAYERS,
+    MAX_ROWS,
+    MAX_WIDTH,
+    activation,
+    amount,
+    checked,
+    flag,
+    share,
+    size,
+    split_words,
+    words,
+)
+from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures.bert import BertConfig, BertIntermediate, BertResidual
+from hubloader.nn.blocks import (
+    activate,
+    check_length,
+    log_bucket_table,
+    merge_heads,
+    relative_distances,
+    split_heads,
+)
+from hubloader.nn.layer import UNTRACED, Layer, Tensor, Trace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def _width_fault(value: Any) -> str | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is None or (whole and 1 <= value <= MAX_WIDTH):
+        return None
+    return f"{value!r} is not between 1 and {MAX_WIDTH}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebertaV2Config(BertConfig):
+    """Source: transformers 5.23, ``configuration_deberta_v2.py``."""
+
+    vocab_size: int = size(128100, most=MAX_ROWS)
+    hidden_size: int = size(1536)
+    num_hidden_layers: int = size(24, least=0, most=MAX_LAYERS)
+    num_attention_heads: int = size(24)
+    intermediate_size: int = size(6144)
+    type_vocab_size: int = size(0, least=0)
+    layer_norm_eps: float = amount(1e-7, positive=False)
+    relative_attention: bool = flag(False)
+    max_relative_positions: int = size(-1, least=-1, most=MAX_WIDTH)
+    max_position_embeddings: int = size(512, most=MAX_WIDTH)
+    position_buckets: int = size(-1, least=-1, most=MAX_WIDTH)
+    position_biased_input: bool = flag(True)
+    pos_att_type: tuple[str, ...] | str | None = words((), ("p2c", "c2p", "p2p", "none"))
+    share_att_key: bool = flag(False)
+    norm_rel_ebd: tuple[str, ...] | str | None = words((), ("layer_norm", "none"))
+    conv_kernel_size: int = size(0, least=0, most=1023)
+    conv_groups: int = size(1)
+    conv_act: str = activation("tanh")
+    embedding_size: int | None = checked(None, _width_fault)
+    attention_head_size: int | None = checked(None, _width_fault)
+    pooler_hidden_size: int | None = checked(None, _width_fault)
+    pooler_hidden_act: str = activation("gelu")
+    pooler_dropout: float = share(0.0)
+    cls_dropout: float | None = share(None)
+
+    @property
+    def embedding_width(self) -> int:
+        """The width of the embeddings."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def attention_width(self) -> int:
+        """The width of queries, keys and values, all heads together."""
+        each = self.attention_head_size or self.hidden_size // self.num_attention_heads
+        return each * self.num_attention_heads
+
+    @property
+    def head_dropout(self) -> float:
+        """The classifier's dropout, which falls back to that of the hidden states."""
+        return self.hidden_dropout_prob if self.cls_dropout is None else self.cls_dropout
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Which of ``c2p`` (content for position) and ``p2c`` the scores have."""
+        asked = split_words(self.pos_att_type) or ()
+        return tuple(term for term in ("c2p", "p2c") if term in asked)
+
+    @property
+    def reach(self) -> int:
+        """The distance, in tokens, from which on positions are not told apart."""
+        given = self.max_relative_positions
+        return self.max_position_embeddings if given < 1 else given
+
+    @property
+    def span(self) -> int:
+        """How many relative positions there are in each direction."""
+        return self.position_buckets if self.position_buckets > 0 else self.reach
+
+    @property
+    def normalises_positions(self) -> bool:
+        """Whether the relative embeddings are normalised before use."""
+        return "layer_norm" in (split_words(self.norm_rel_ebd) or ())
+
+    def faults(self) -> list[str]:
+        """The parts fit: projections, convolution, buckets."""
+        found = super().faults()
+        if self.attention_width != self.hidden_size:
+            found.append("attention_head_size: heads together are not as wide as hidden_size")
+        if self.pooler_hidden_size not in {None, self.hidden_size}:
+            found.append(f"pooler_hidden_size: {self.pooler_hidden_size} is not hidden_size")
+        if self.conv_kernel_size and not self.conv_kernel_size % 2:
+            found.append(f"conv_kernel_size: {self.conv_kernel_size} would change the length")
+        if self.conv_kernel_size and self.hidden_size % self.conv_groups:
+            found.append("conv_groups: they do not divide hidden_size")
+        if self.position_buckets > 0 and (self.position_buckets < 4 or self.reach < 3):
+            found.append("position_buckets: too few to be spaced")
+        return found
+
+
+class DebertaV2Embeddings(Layer):
+    """Words, and positions and token types where the config has them; padding is zero."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        nn, width = self.nn, c.embedding_width
+        self.word_embeddings = nn.Embedding(c.vocab_size, width, padding_idx=c.pad_token_id)
+        self.position_embeddings = (
+            nn.Embedding(c.max_position_embeddings, width) if c.position_biased_input else None
+        )
+        self.token_type_embeddings = (
+            nn.Embedding(c.type_vocab_size, width) if c.type_vocab_size else None
+        )
+        self.embed_proj = (
+            nn.Linear(width, c.hidden_size, bias=False) if width != c.hidden_size else None
+        )
+        self.LayerNorm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.dropout = nn.Dropout(c.hidden_dropout_prob)
+        self.length = c.max_position_embeddings
+
+    def forward(
+        self, input_ids: Tensor, token_type_ids: Tensor | None, real: Tensor | None
+    ) -> Tensor:
+        """(B, T), real (B, T) bool -> (B, T, hidden_size)."""
+        nn, x = self.nn, self.word_embeddings(input_ids)
+        if self.position_embeddings is not None:
+            check_length(nn, input_ids, self.length)
+            x = x + self.position_embeddings(nn.arange(nn.shape(input_ids)[1], input_ids))
+        if self.token_type_embeddings is not None:
+            if token_type_ids is None:
+                token_type_ids = nn.zeros_like(input_ids)
+            x = x + self.token_type_embeddings(token_type_ids)
+        if self.embed_proj is not None:
+            x = self.embed_proj(x)
+        return self.dropout(_only_real(nn, self.LayerNorm(x), real))
+
+
+def _only_real(nn: Any, x: Tensor, real: Tensor | None) -> Tensor:
+    """Set padding to zero: x (B, T, width), real (B, T) bool."""
+    return x if real is None else x * nn.cast_like(real, x)[:, :, None]
+
+
+class Positions:
+    """What all layers share: the relative embeddings, and which of them each pair of tokens takes.
+
+    Args:
+        embeddings: (2 * span, hidden_size).
+        c2p: row for each (query, key): (T, T).
+        p2c: row for each (key, query): (T, T).
+
+    """
+
+    def __init__(self, embeddings: Tensor, c2p: Tensor, p2c: Tensor) -> None:
+        self.embeddings = embeddings
+        self.c2p = c2p
+        self.p2c = p2c
+
+
+class DisentangledSelfAttention(Layer):
+    """Content and positions attend to each other."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        nn = self.nn
+        self.query_proj = nn.Linear(c.hidden_size, c.hidden_size)
+        self.key_proj = nn.Linear(c.hidden_size, c.hidden_size)
+        self.value_proj = nn.Linear(c.hidden_size, c.hidden_size)
+        own = c.relative_attention and not c.share_att_key
+        if own and "c2p" in c.terms:
+            self.pos_key_proj = nn.Linear(c.hidden_size, c.hidden_size)
+        if own and "p2c" in c.terms:
+            self.pos_query_proj = nn.Linear(c.hidden_size, c.hidden_size)
+        self.shares = c.share_att_key
+        self.terms = c.terms
+        self.dropout = nn.Dropout(c.attention_probs_dropout_prob)
+        self.pos_dropout = nn.Dropout(c.hidden_dropout_prob)
+        self.heads = c.num_attention_heads
+        width = c.hidden_size // c.num_attention_heads
+        self.scale = (width * (1 + len(c.terms))) ** -0.5
+
+    def content_to_position(self, q: Tensor, embeddings: Tensor, positions: Positions) -> Tensor:
+        """How much each query (B, H, T, D) cares for each distance: (B, H, T, T)."""
+        nn, project = self.nn, self.key_proj if self.shares else self.pos_key_proj
+        keys = split_heads(nn, project(embeddings), self.heads)  # (1, H, 2 * span, D)
+        return nn.take_along(q @ nn.transpose(keys, (0, 1, 3, 2)), positions.c2p)
+
+    def position_to_content(self, k: Tensor, embeddings: Tensor, positions: Positions) -> Tensor:
+        """How much each distance cares for each key (B, H, T, D): (B, H, T, T)."""
+        nn, project = self.nn, self.query_proj if self.shares else self.pos_query_proj
+        queries = split_heads(nn, project(embeddings), self.heads)  # (1, H, 2 * span, D)
+        scores = nn.take_along(k @ nn.transpose(queries, (0, 1, 3, 2)), positions.p2c)
+        return nn.transpose(scores, (0, 1, 3, 2))
+
+    def bias(self, q: Tensor, k: Tensor, positions: Positions | None) -> Tensor | None:
+        """What positions add to the scores: (B, H, T, T)."""
+        if positions is None or not self.terms:
+            return None
+        embeddings = self.pos_dropout(positions.embeddings)[None]
+        parts = []
+        if "c2p" in self.terms:
+            parts.append(self.content_to_position(q, embeddings, positions))
+        if "p2c" in self.terms:
+            parts.append(self.position_to_content(k, embeddings, positions))
+        return (parts[0] if len(parts) == 1 else parts[0] + parts[1]) * self.scale
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace
+    ) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        nn, heads = self.nn, self.heads
+        projections = (self.query_proj, self.key_proj, self.value_proj)
+        q, k, v = (split_heads(nn, project(x), heads) for project in projections)
+        dropout = self.dropout.p if self.training else 0.0
+        options = {"dropout": dropout, "scale": self.scale, "trace": trace}
+        return merge_heads(nn, nn.attention(q, k, v, mask, self.bias(q, k, positions), **options))
+
+
+class DebertaV2Attention(Layer):
+    """Self-attention and its residual."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        self.self = self.nn.make(DisentangledSelfAttention, c)
+        self.output = self.nn.make(BertResidual, c.hidden_size, c)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace
+    ) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        return self.output(self.self(x, mask, positions, trace), x)
+
+
+class DebertaV2Layer(Layer):
+    """Attention, then the feed-forward network."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        self.attention = self.nn.make(DebertaV2Attention, c)
+        self.intermediate = self.nn.make(BertIntermediate, c)
+        self.output = self.nn.make(BertResidual, c.intermediate_size, c)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace
+    ) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        x = self.attention(x, mask, positions, trace)
+        return self.output(self.intermediate(x), x)
+
+
+class ConvLayer(Layer):
+    """Neighbours of the embeddings, folded into what the first layer made of them."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        nn = self.nn
+        self.conv = nn.Conv1d(
+            c.hidden_size, c.hidden_size, c.conv_kernel_size, groups=c.conv_groups
+        )
+        self.LayerNorm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.dropout = nn.Dropout(c.hidden_dropout_prob)
+        self.activation = c.conv_act
+
+    def forward(self, embedded: Tensor, x: Tensor, real: Tensor | None) -> Tensor:
+        """(B, T, hidden_size) twice, real (B, T) bool -> (B, T, hidden_size)."""
+        near = self.dropout(_only_real(self.nn, self.conv(embedded), real))
+        x = self.LayerNorm(x + activate(self.nn, self.activation, near))
+        return _only_real(self.nn, x, real)
+
+
+class DebertaV2Encoder(Layer):
+    """The stack of layers, the relative embeddings, and the convolution after the first layer."""
+
+    c2p: Tensor
+    p2c: Tensor
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        nn = self.nn
+        self.layer = nn.stack(DebertaV2Layer, c.num_hidden_layers, c)
+        self.relative = c.relative_attention
+        self.span, self.farthest = c.span, 2 * c.reach
+        if self.relative:
+            self.rel_embeddings = nn.Embedding(2 * c.span, c.hidden_size)
+            rows = _rows(c)
+            nn.buffer(self, "c2p", rows)
+            nn.buffer(self, "p2c", rows[::-1].copy())  # the same distance, seen from the key
+        self.LayerNorm = (
+            nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps) if c.normalises_positions else None
+        )
+        self.conv = nn.make(ConvLayer, c) if c.conv_kernel_size else None
+
+    def positions(self, like: Tensor) -> Positions | None:
+        """(B, T, …), for its length and place."""
+        if not self.relative:
+            return None
+        nn = self.nn
+        embeddings = self.rel_embeddings(nn.arange(2 * self.span, like))
+        if self.LayerNorm is not None:
+            embeddings = self.LayerNorm(embeddings)
+        distances = relative_distances(nn, like, self.farthest)
+        return Positions(embeddings, nn.take(self.c2p, distances), nn.take(self.p2c, distances))
+
+    def forward(self, x: Tensor, real: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
+        """(B, T, hidden_size), real (B, T) bool -> (B, T, hidden_size)."""
+        # Padding looks at nothing, so that its hidden states are transformers' too.
+        mask = None if real is None else real[:, None, None, :] & real[:, None, :, None]
+        embedded, positions = x, self.positions(x)
+        trace.hidden(x)
+        for i, layer in enumerate(self.layer):
+            x = layer(x, mask, positions, trace)
+            if i == 0 and self.conv is not None:
+                x = self.conv(embedded, x, real)
+            trace.hidden(x)
+        return x
+
+
+def _rows(c: DebertaV2Config) -> NDArray[np.int64]:
+    """Row of the relative embeddings for each distance from -2 * reach to 2 * reach.
+
+    Twice the reach, so that its end has come to the last bucket whatever was rounded on the way.
+    """
+    import numpy as np  # first use: a model is being built
+
+    far = 2 * c.reach
+    buckets: NDArray[np.int64] = (
+        log_bucket_table(c.position_buckets, c.reach, far)
+        if c.position_buckets > 0
+        else np.arange(-far, far + 1)
+    )
+    return np.clip(buckets + c.span, 0, 2 * c.span - 1)
+
+
+class DebertaV2Model(Encoder):
+    """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        self.embeddings = self.nn.make(DebertaV2Embeddings, c)
+        self.encoder = self.nn.make(DebertaV2Encoder, c)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        trace: Trace = UNTRACED,
+    ) -> Tensor:
+        """(B, T) -> (B, T, hidden_size)."""
+        real = None if attention_mask is None else self.nn.cast_bool(attention_mask)
+        if real is not None and self.nn.masks_nothing(real):
+            real = None
+        return self.encoder(self.embeddings(input_ids, token_type_ids, real), real, trace)
+
+
+class ContextPooler(Layer):
+    """The first token through one more layer."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        self.dense = self.nn.Linear(c.hidden_size, c.hidden_size)
+        self.dropout = self.nn.Dropout(c.pooler_dropout)
+        self.activation = c.pooler_hidden_act
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, hidden_size)."""
+        return activate(self.nn, self.activation, self.dense(self.dropout(hidden[:, 0])))
+
+
+class DebertaV2ForSequenceClassification(Layer):
+    """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__()
+        self.deberta = self.nn.make(DebertaV2Model, c)
+        self.pooler = self.nn.make(ContextPooler, c)
+        self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
+        self.dropout = self.nn.Dropout(c.head_dropout)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        trace: Trace = UNTRACED,
+    ) -> Tensor:
+        """(B, T) -> (B, num_labels)."""
+        hidden = self.deberta(input_ids, attention_mask, token_type_ids, trace=trace)
+        return self.classifier(self.dropout(self.pooler(hidden)))
+
+
+ARCHITECTURE = Architecture(
+    model_type="deberta-v2",
+    config=DebertaV2Config,
+    prefix="deberta",
+    class_prefix="DebertaV2",
+    tasks={ENCODER: DebertaV2Model, SEQUENCE_CLASSIFICATION: DebertaV2ForSequenceClassification},
+    ignored_unexpected=(
+        r"position_embeddings",
+        r"(^|\.)position_ids$",
+        r"^(lm_predictions|cls|mask_predictions)\.",
+    ),
+)

@@ -1,0 +1,283 @@
+"""ModernBERT (Warner et al., 2024): pre-norm, rotary, gated MLP, attention mostly local."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hubloader.architectures._config import (
+    MAX_LAYERS,
+    MAX_ROWS,
+    Config,
+    activation,
+    amount,
+    checked,
+    flag,
+    share,
+    size,
+    token,
+    word,
+)
+from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.nn.blocks import (
+    activate,
+    key_mask,
+    mean_of_tokens,
+    merge_heads,
+    rotary_frequencies,
+    rotary_tables,
+    rotate,
+    window_mask,
+)
+from hubloader.nn.layer import UNTRACED, Layer
+
+if TYPE_CHECKING:
+    from hubloader.nn.layer import Tensor, Trace
+
+GLOBAL, LOCAL = "full_attention", "sliding_attention"
+
+
+def _types_fault(value: Any) -> str | None:
+    if value is None or (isinstance(value, (list, tuple)) and set(value) <= {GLOBAL, LOCAL}):
+        return None
+    return f"{value!r} is not a list of {GLOBAL} and {LOCAL}"
+
+
+def _rope_fault(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not set(value) <= {GLOBAL, LOCAL}:
+        return f"{value!r} is not a table of {GLOBAL} and {LOCAL}"
+    for rope in value.values():
+        theta = rope.get("rope_theta", 1.0) if isinstance(rope, Mapping) else None
+        if not isinstance(theta, (int, float)) or isinstance(theta, bool) or not theta > 0:
+            return f"{rope!r} has no rope_theta above 0"
+        if rope.get("rope_type", "default") != "default":
+            return f"rotary positions of type {rope['rope_type']!r} are not implemented"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModernBertConfig(Config):
+    """Source: transformers 5.23, ``configuration_modernbert.py``."""
+
+    vocab_size: int = size(50368, most=MAX_ROWS)
+    hidden_size: int = size(768)
+    intermediate_size: int = size(1152)
+    num_hidden_layers: int = size(22, least=0, most=MAX_LAYERS)
+    num_attention_heads: int = size(12)
+    hidden_activation: str = activation("gelu")
+    max_position_embeddings: int = size(8192, most=MAX_ROWS)
+    norm_eps: float = amount(1e-5, positive=False)
+    norm_bias: bool = flag(False)
+    pad_token_id: int | None = token(50283)
+    attention_bias: bool = flag(False)
+    attention_dropout: float = share(0.0)
+    layer_types: tuple[str, ...] | None = checked(None, _types_fault)
+    global_attn_every_n_layers: int = size(3)
+    rope_parameters: Mapping[str, Any] | None = checked(None, _rope_fault)
+    global_rope_theta: float = amount(160_000.0)
+    local_rope_theta: float = amount(10_000.0)
+    local_attention: int = size(128, most=MAX_ROWS)
+    embedding_dropout: float = share(0.0)
+    mlp_bias: bool = flag(False)
+    mlp_dropout: float = share(0.0)
+    classifier_pooling: str = word("cls", ("cls", "mean"))
+    classifier_dropout: float = share(0.0)
+    classifier_bias: bool = flag(False)
+    classifier_activation: str = activation("gelu")
+
+    @property
+    def reaches(self) -> tuple[str, ...]:
+        """How far each layer's attention goes."""
+        if self.layer_types is not None:
+            return self.layer_types
+        every = self.global_attn_every_n_layers
+        return tuple(LOCAL if i % every else GLOBAL for i in range(self.num_hidden_layers))
+
+    def theta(self, reach: str) -> float:
+        """Return the base of the rotary angles, for layers of one reach."""
+        rope = (self.rope_parameters or {}).get(reach) or {}
+        old = self.global_rope_theta if reach == GLOBAL else self.local_rope_theta
+        return float(rope.get("rope_theta", old))
+
+    def faults(self) -> list[str]:
+        """Heads divide the width into even parts; every layer has a reach."""
+        found = [
+            *super().faults(),
+            *self.must_divide("hidden_size", "num_attention_heads"),
+            *self.must_have_row("pad_token_id", "vocab_size"),
+        ]
+        if self.hidden_size // self.num_attention_heads % 2:
+            found.append("num_attention_heads: rotary positions need heads of even width")
+        if len(self.reaches) != self.num_hidden_layers:
+            found.append(f"layer_types: {len(self.reaches)} for {self.num_hidden_layers} layers")
+        return found
+
+
+class ModernBertEmbeddings(Layer):
+    """Words, normalised; positions come with the attention."""
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__()
+        nn = self.nn
+        self.tok_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
+        self.norm = nn.LayerNorm(c.hidden_size, eps=c.norm_eps, bias=c.norm_bias)
+        self.drop = nn.Dropout(c.embedding_dropout)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(B, T) -> (B, T, hidden_size)."""
+        return self.drop(self.norm(self.tok_embeddings(input_ids)))
+
+
+class ModernBertMLP(Layer):
+    """The gated feed-forward network."""
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__()
+        self.Wi = self.nn.Linear(c.hidden_size, 2 * c.intermediate_size, bias=c.mlp_bias)
+        self.Wo = self.nn.Linear(c.intermediate_size, c.hidden_size, bias=c.mlp_bias)
+        self.drop = self.nn.Dropout(c.mlp_dropout)
+        self.activation = c.hidden_activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        value, gate = self.nn.split(self.Wi(x), 2)
+        return self.Wo(self.drop(activate(self.nn, self.activation, value) * gate))
+
+
+class ModernBertAttention(Layer):
+    """Self-attention with rotated queries and keys."""
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__()
+        self.Wqkv = self.nn.Linear(c.hidden_size, 3 * c.hidden_size, bias=c.attention_bias)
+        self.Wo = self.nn.Linear(c.hidden_size, c.hidden_size, bias=c.attention_bias)
+        self.out_drop = self.nn.Dropout(c.attention_dropout)
+        self.heads = c.num_attention_heads
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor], trace: Trace
+    ) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        nn = self.nn
+        b, t, width = nn.shape(x)
+        qkv = nn.reshape(self.Wqkv(x), (b, t, 3, self.heads, width // self.heads))
+        qkv = nn.transpose(qkv, (2, 0, 3, 1, 4))  # (3, B, H, T, D)
+        q, k, v = rotate(nn, qkv[0], rope), rotate(nn, qkv[1], rope), qkv[2]
+        dropout = self.out_drop.p if self.training else 0.0
+        context = nn.attention(q, k, v, mask, dropout=dropout, trace=trace)
+        return self.out_drop(self.Wo(merge_heads(nn, context)))
+
+
+class ModernBertEncoderLayer(Layer):
+    """Norm and attention, norm and MLP; the first layer's input is normalised already."""
+
+    def __init__(self, c: ModernBertConfig, index: int) -> None:
+        super().__init__()
+        nn = self.nn
+        self.attn_norm = (
+            nn.LayerNorm(c.hidden_size, eps=c.norm_eps, bias=c.norm_bias)
+            if index
+            else nn.Identity()
+        )
+        self.attn = nn.make(ModernBertAttention, c)
+        self.mlp_norm = nn.LayerNorm(c.hidden_size, eps=c.norm_eps, bias=c.norm_bias)
+        self.mlp = nn.make(ModernBertMLP, c)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor], trace: Trace
+    ) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        x = x + self.attn(self.attn_norm(x), mask, rope, trace)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class ModernBertModel(Encoder):
+    """input_ids, attention_mask (B, T) -> hidden states (B, T, hidden_size)."""
+
+    global_frequencies: Tensor
+    local_frequencies: Tensor
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__()
+        nn = self.nn
+        self.embeddings = nn.make(ModernBertEmbeddings, c)
+        self.layers = nn.ModuleList(
+            [nn.make(ModernBertEncoderLayer, c, i) for i in range(c.num_hidden_layers)]
+        )
+        self.final_norm = nn.LayerNorm(c.hidden_size, eps=c.norm_eps, bias=c.norm_bias)
+        width = c.hidden_size // c.num_attention_heads
+        nn.buffer(self, "global_frequencies", rotary_frequencies(width, c.theta(GLOBAL)))
+        nn.buffer(self, "local_frequencies", rotary_frequencies(width, c.theta(LOCAL)))
+        self.reaches = c.reaches
+        self.window = c.local_attention // 2
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
+    ) -> Tensor:
+        """(B, T) -> (B, T, hidden_size); the last hidden states kept are normalised."""
+        nn, x = self.nn, self.embeddings(input_ids)
+        mask = key_mask(nn, attention_mask)
+        masks = {GLOBAL: mask, LOCAL: window_mask(nn, x, self.window, mask)}
+        ropes = {
+            GLOBAL: rotary_tables(nn, self.global_frequencies, x),
+            LOCAL: rotary_tables(nn, self.local_frequencies, x),
+        }
+        for layer, reach in zip(self.layers, self.reaches, strict=True):
+            trace.hidden(x)
+            x = layer(x, masks[reach], ropes[reach], trace)
+        x = self.final_norm(x)
+        trace.hidden(x)
+        return x
+
+
+class ModernBertPredictionHead(Layer):
+    """One more layer, normalised."""
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__()
+        self.dense = self.nn.Linear(c.hidden_size, c.hidden_size, bias=c.classifier_bias)
+        self.norm = self.nn.LayerNorm(c.hidden_size, eps=c.norm_eps, bias=c.norm_bias)
+        self.activation = c.classifier_activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, hidden_size) -> the same shape."""
+        return self.norm(activate(self.nn, self.activation, self.dense(x)))
+
+
+class ModernBertForSequenceClassification(Layer):
+    """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__()
+        self.model = self.nn.make(ModernBertModel, c)
+        self.head = self.nn.make(ModernBertPredictionHead, c)
+        self.drop = self.nn.Dropout(c.classifier_dropout)
+        self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
+        self.pooling = c.classifier_pooling
+
+    def pool(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """(B, T, hidden_size) -> (B, hidden_size): the first token, or the mean of all."""
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        return mean_of_tokens(self.nn, hidden, attention_mask)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
+    ) -> Tensor:
+        """(B, T) -> (B, num_labels)."""
+        hidden = self.model(input_ids, attention_mask, trace=trace)
+        return self.classifier(self.drop(self.head(self.pool(hidden, attention_mask))))
+
+
+ARCHITECTURE = Architecture(
+    model_type="modernbert",
+    config=ModernBertConfig,
+    prefix="model",
+    class_prefix="ModernBert",
+    tasks={ENCODER: ModernBertModel, SEQUENCE_CLASSIFICATION: ModernBertForSequenceClassification},
+    ignored_unexpected=(r"^decoder\.", r"rotary_emb\."),
+)

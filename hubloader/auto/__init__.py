@@ -1,0 +1,1 @@
+"""The facades: from a name and keywords to a ready object."""

@@ -1,0 +1,267 @@
+"""From a selection and its files to a module with weights, and the report of what became of each.
+
+Order matters: the checkpoint's headers are opened, the module is built without weights, and every
+name and shape is compared, before one number is read or one byte allocated. A config that claims
+more than the file holds is therefore an error, not an allocation.
+
+What a checkpoint lacks: the body's parameters are an error (a wrong checkpoint would otherwise
+become random numbers in silence), a head's are made new, with one warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hubloader.auto.names import NameMap, Rules, Source, map_names
+from hubloader.errors import CorruptFile, WeightsMismatch
+from hubloader.types import LoadReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from hubloader.architectures import Architecture
+    from hubloader.formats.base import WeightFile
+    from hubloader.nn import Kit
+    from hubloader.types import TensorSpec
+
+__all__ = ["Assembly", "choose_dtype", "dtype_name", "fill", "initial_weights"]
+
+_LOG = logging.getLogger("hubloader")
+_FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+_MAX_NAMED = 8
+_CALLER = 6  # the user's line: above from_pretrained, load_model, _assembled, fill and _judge
+_ROOM = 256 * 2**20  # bytes of new parameters that any checkpoint may be given
+_Mismatch = tuple[str, tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """How weights are to be put into a module.
+
+    Args:
+        kit: the module's.
+        architecture: whose names the checkpoint uses.
+        dtype: the parameters' dtype, by name.
+        device: where they go; the framework's default if None.
+        ignore_mismatched_sizes: make parameters new whose shape differs, rather than refuse.
+        spread: standard deviation of new weights: the config's ``initializer_range``.
+
+    """
+
+    kit: Kit
+    architecture: Architecture
+    dtype: str | None = None
+    device: Any = None
+    ignore_mismatched_sizes: bool = False
+    spread: float = 0.02
+
+
+def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
+    """Put a checkpoint's arrays into a module built without weights.
+
+    Raises:
+        WeightsMismatch: shapes differ, or the body's weights are not there; the report lists all.
+
+    """
+    shapes = plan.kit.parameters(module)
+    stored = {name: weights.spec(name) for name in weights.names()}
+    found = map_names(
+        {name: len(spec.shape) for name, spec in stored.items()},
+        shapes,
+        _rules(plan.architecture),
+        weights.naming,
+    )
+    mismatched = tuple(
+        (name, source.shape(stored[source.name].shape), shapes[name])
+        for name, source in found.sources.items()
+        if source.shape(stored[source.name].shape) != shapes[name]
+    )
+    report = _report(found, mismatched)
+    _judge(report, plan, weights.describe(), total=len(shapes))
+    taken = {n: s for n, s in found.sources.items() if n in set(report.loaded)}
+    absent = {name: shape for name, shape in shapes.items() if name not in taken}
+    _check_room(absent, stored.values(), weights.describe())
+    plan.kit.load(
+        module,
+        _Tensors(weights, taken, initial_weights(absent, plan.spread)),
+        dtype=plan.dtype,
+        device=plan.device,
+    )
+    return report
+
+
+def _rules(architecture: Architecture) -> Rules:
+    return Rules(
+        architecture.prefix,
+        architecture.renames,
+        architecture.tied,
+        architecture.ignored_missing,
+        architecture.ignored_unexpected,
+    )
+
+
+def _report(found: NameMap, mismatched: tuple[_Mismatch, ...]) -> LoadReport:
+    wrong = {name for name, _, _ in mismatched}
+    return LoadReport(
+        loaded=tuple(name for name in found.sources if name not in wrong),
+        missing=found.missing,
+        unexpected=found.unexpected,
+        mismatched=mismatched,
+        renamed=found.renamed,
+    )
+
+
+def _judge(report: LoadReport, plan: Assembly, what: str, *, total: int) -> None:
+    """Refuse, warn or say nothing; each kind of finding once, by name."""
+    if report.mismatched and not plan.ignore_mismatched_sizes:
+        raise WeightsMismatch(
+            f"{what} does not fit the config: {_shapes(report.mismatched)}",
+            hint="check num_labels and the config; ignore_mismatched_sizes=True makes these "
+            "parameters new",
+            report=report,
+        )
+    body = [name for name in report.missing if _is_body(name, plan.architecture)]
+    if body:
+        raise WeightsMismatch(
+            f"{what} holds {len(report.loaded)} of {total} parameters; the encoder lacks "
+            f"{_some(body)}",
+            hint="the checkpoint is of another architecture, or incomplete",
+            report=report,
+        )
+    new = [*report.missing, *(name for name, _, _ in report.mismatched)]
+    if new:
+        warnings.warn(
+            f"{what} does not hold {_some(new)}: made new, at random. Train the model before "
+            "its answers mean anything.",
+            stacklevel=_CALLER,
+        )
+    if report.unexpected:
+        _LOG.info("%s holds what the model does not use: %s", what, _some(list(report.unexpected)))
+
+
+def _check_room(
+    absent: Mapping[str, tuple[int, ...]], stored: Iterable[TensorSpec], what: str
+) -> None:
+    """New parameters are made in memory: a config must not claim more than the file could be."""
+    held = sum(math.prod(spec.shape) for spec in stored) * 4
+    wanted = sum(math.prod(shape) for shape in absent.values()) * 4
+    if wanted > max(_ROOM, held):
+        raise CorruptFile(
+            f"the config asks for {wanted} bytes of parameters that {what} does not hold",
+            filename="config.json",
+        )
+
+
+def _is_body(name: str, architecture: Architecture) -> bool:
+    """Whether a parameter belongs to the encoder; a pooler is trained with a head."""
+    heads = ("pooler.", "classifier.", "pre_classifier.", "head.", "score.")
+    bare = name.removeprefix(f"{architecture.prefix}.") if architecture.prefix else name
+    return not bare.startswith(heads)
+
+
+def _shapes(mismatched: tuple[_Mismatch, ...]) -> str:
+    return _some([f"{name} is {old} there and {new} in the model" for name, old, new in mismatched])
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_MAX_NAMED])
+    more = len(names) - _MAX_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+class _Tensors(Mapping[str, Any]):
+    """The model's parameters, each read from the checkpoint when it is asked for."""
+
+    def __init__(
+        self,
+        weights: WeightFile,
+        sources: Mapping[str, Source],
+        fresh: Mapping[str, NDArray[Any]],
+    ) -> None:
+        self._weights = weights
+        self._sources = sources
+        self._fresh = fresh
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name in self._fresh:
+            return self._fresh[name]
+        source = self._sources[name]
+        array = self._weights.read(source.name)
+        return array.transpose(source.axes) if source.axes else array
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._sources
+        yield from self._fresh
+
+    def __len__(self) -> int:
+        return len(self._sources) + len(self._fresh)
+
+
+def initial_weights(
+    shapes: Mapping[str, tuple[int, ...]], spread: float
+) -> dict[str, NDArray[Any]]:
+    """Values for parameters that no checkpoint has.
+
+    Biases are 0, a normalisation's weights 1, everything else normal with standard deviation
+    ``spread``, as transformers does. numpy's global generator makes them, so ``numpy.random.seed``
+    repeats them.
+    """
+    return {name: _initial(name, shape, spread) for name, shape in shapes.items()}
+
+
+def _initial(name: str, shape: tuple[int, ...], spread: float) -> NDArray[Any]:
+    import numpy as np  # first use: most loads make nothing new
+
+    if name.endswith("bias"):
+        return np.zeros(shape, np.float32)
+    if len(shape) == 1:
+        return np.ones(shape, np.float32)
+    return np.random.normal(0.0, spread, shape).astype(np.float32)  # noqa: NPY002  the generator that users seed
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype, however it was given: ``"float32"``, ``torch.float32``, ``np.float32``.
+
+    Raises:
+        ValueError: it is none that parameters can have.
+
+    """
+    text = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    text = text.removeprefix("torch.")
+    name = {"half": "float16", "float": "float32", "double": "float64"}.get(text, text)
+    if name not in _FLOATS.values():
+        raise ValueError(
+            f"dtype={dtype!r} is none that a model can have: 'auto', {', '.join(_FLOATS.values())}"
+        )
+    return name
+
+
+def choose_dtype(asked: Any, stated: Any, weights: WeightFile) -> str:
+    """The dtype of a model's parameters.
+
+    Args:
+        asked: the caller's; ``"auto"`` or None for the checkpoint's.
+        stated: the config's, or None.
+        weights: their first float tensor decides when neither says it.
+
+    Raises:
+        ValueError: the caller named no dtype that parameters can have.
+        CorruptFile: the config did.
+
+    """
+    if asked is not None and asked != "auto":
+        return dtype_name(asked)
+    if stated is not None and stated != "auto":
+        try:
+            return dtype_name(stated)
+        except ValueError as error:
+            raise CorruptFile(str(error), filename="config.json") from None
+    words = (weights.spec(name).dtype for name in weights.names())
+    return next((_FLOATS[word] for word in words if word in _FLOATS), "float32")

@@ -1,0 +1,419 @@
+"""huggingface_hub's download functions, by its names and parameters, on hubloader's engine.
+
+They take what huggingface_hub 2.4 takes and give what it gives, into the same cache; every byte is
+verified, listings are shared, and errors are of both libraries' classes (``hub_errors.py``).
+
+With ``local_dir`` the files come through the cache and are copied out of it: what is cached already
+is not fetched, and what was placed is the user's to change.
+
+Source: huggingface_hub 2.4.0 ``file_download.py``, ``_snapshot_download.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from hubloader.auto.hub_errors import both, raising_both
+from hubloader.auto.local_folder import LocalFolder
+from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
+from hubloader.errors import CacheMiss, InvalidReference
+from hubloader.names import check_filename, check_revision
+from hubloader.resolve.plan import Action
+from hubloader.settings import setting_sources
+from hubloader.types import Mode, ModelRef, Purpose, RepoId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from huggingface_hub import DryRunFileInfo, HFCacheInfo
+    from typing_extensions import TypedDict, Unpack
+
+    from hubloader.resolve.files import SnapshotFiles
+    from hubloader.resolve.plan import Plan
+    from hubloader.resolve.progress import Progress
+    from hubloader.resolve.session import Session
+
+    class _Options(TypedDict, total=False):
+        repo_type: str | None
+        revision: str | None
+        library_name: str | None
+        library_version: str | None
+        cache_dir: _Path | None
+        local_dir: _Path | None
+        user_agent: Mapping[str, Any] | str | None
+        force_download: bool
+        etag_timeout: float | None
+        token: bool | str | None
+        local_files_only: bool
+        headers: Mapping[str, str] | None
+        endpoint: str | None
+        tqdm_class: type | None
+
+    class _SnapshotOptions(_Options, total=False):
+        allow_patterns: Sequence[str] | str | None
+        ignore_patterns: Sequence[str] | str | None
+        max_workers: int | None
+
+
+__all__ = ["hf_hub_download", "scan_cache_dir", "snapshot_download", "try_to_load_from_cache"]
+
+_Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a download function, understood."""
+
+    session: Session
+    ref: ModelRef
+    mode: Mode
+    progress: Callable[[Progress], Any] | None
+
+    def files(self, purpose: Purpose) -> SnapshotFiles:
+        return self.session.files(self.ref, purpose, mode=self.mode, progress=self.progress)
+
+    def plan(self, purpose: Purpose) -> Plan:
+        return self.session.plan(self.ref, purpose, mode=self.mode)
+
+
+def _understand(
+    repo_id: str,
+    repo_type: str | None,
+    revision: str | None,
+    options: Mapping[str, Any],
+) -> _Call:
+    kind = repo_type or "model"
+    if kind not in {"model", "dataset", "space"}:
+        raise InvalidReference(
+            f"{kind!r} is no type of repository", hint="give 'model', 'dataset' or 'space'"
+        )
+    repo = RepoId.parse(repo_id, kind)  # type: ignore[arg-type]  # it was checked above
+    if revision is not None:
+        check_revision(revision)
+    arguments = HubArguments(
+        cache_dir=options["cache_dir"],
+        token=options["token"],
+        local_files_only=options["local_files_only"],
+        force_download=options["force_download"],
+        endpoint=options["endpoint"],
+    )
+    settings = settings_for(arguments)
+    if options.get("max_workers") is not None:
+        settings = replace(settings, max_workers=options["max_workers"])
+    if options["etag_timeout"] is not None and not setting_sources()["refresh_timeout"]:
+        settings = replace(settings, refresh_timeout=float(options["etag_timeout"]))
+    session = session_for(
+        settings,
+        token=arguments.token,
+        headers=options["headers"],
+        user_agent=_user_agent(options),
+    )
+    ref = ModelRef(repo=repo, revision=revision)
+    return _Call(session, ref, mode_of(arguments, settings), _progress(options["tqdm_class"]))
+
+
+def _user_agent(options: Mapping[str, Any]) -> str:
+    """What the caller's library is, in the words of a user agent."""
+    parts = []
+    if options["library_name"]:
+        version = options["library_version"]
+        parts.append(f"{options['library_name']}/{version}" if version else options["library_name"])
+    given = options["user_agent"]
+    if isinstance(given, dict):
+        parts += [f"{key}/{value}" for key, value in given.items()]
+    elif given:
+        parts.append(str(given))
+    return "; ".join(parts)
+
+
+def _progress(tqdm_class: Any) -> Callable[[Progress], Any] | None:
+    if tqdm_class is None:
+        return None
+    from hubloader.resolve.progress import Bars
+
+    return Bars(tqdm_class=tqdm_class)
+
+
+@overload
+def hf_hub_download(
+    repo_id: str,
+    filename: str,
+    *,
+    subfolder: str | None = None,
+    dry_run: Literal[False] = False,
+    **options: Unpack[_Options],
+) -> str: ...
+@overload
+def hf_hub_download(
+    repo_id: str,
+    filename: str,
+    *,
+    subfolder: str | None = None,
+    dry_run: Literal[True],
+    **options: Unpack[_Options],
+) -> DryRunFileInfo: ...
+@raising_both
+def hf_hub_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
+    repo_id: str,
+    filename: str,
+    *,
+    subfolder: str | None = None,
+    repo_type: str | None = None,
+    revision: str | None = None,
+    library_name: str | None = None,
+    library_version: str | None = None,
+    cache_dir: _Path | None = None,
+    local_dir: _Path | None = None,
+    user_agent: Mapping[str, Any] | str | None = None,
+    force_download: bool = False,
+    etag_timeout: float | None = None,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
+    headers: Mapping[str, str] | None = None,
+    endpoint: str | None = None,
+    tqdm_class: type | None = None,
+    dry_run: bool = False,
+) -> str | DryRunFileInfo:
+    """Bring one file of a repository into the cache, and return its path.
+
+    Args:
+        repo_id: ``namespace/name``, or a one-part name.
+        filename: POSIX path in the repository.
+        subfolder: folder in the repository that ``filename`` is relative to.
+        repo_type: ``model`` (default), ``dataset`` or ``space``.
+        revision: branch, tag, ``refs/pr/N`` or commit; default main.
+        library_name: named in the user agent.
+        library_version: of that library.
+        cache_dir: the hub folder itself; default the environment's.
+        local_dir: a folder of your own to place the file in, under its name in the repository.
+        user_agent: more for the user agent.
+        force_download: fetch again even what is cached.
+        etag_timeout: seconds to wait for the Hub while something is cached.
+        token: a token, True to demand the stored one, False for none.
+        local_files_only: use no network.
+        headers: more headers, for the endpoint alone.
+        endpoint: the Hub, or a mirror.
+        tqdm_class: the bar to show.
+        dry_run: fetch nothing, return what would be fetched.
+
+    Raises:
+        HubloaderError: of hubloader's and huggingface_hub's class at once.
+
+    """
+    options = dict(locals())
+    call = _understand(repo_id, repo_type, revision, options)
+    name = check_filename(f"{subfolder.strip('/')}/{filename}" if subfolder else filename)
+    purpose = Purpose(exact=(name,))
+    folder = None if local_dir is None else LocalFolder(local_dir)
+    if dry_run:
+        return _foretell(call, purpose, folder)[0]
+    if folder is not None:
+        return str(_place(call, purpose, folder)[0])
+    return str(call.files(purpose).path(name))
+
+
+@overload
+def snapshot_download(
+    repo_id: str, *, dry_run: Literal[False] = False, **options: Unpack[_SnapshotOptions]
+) -> str: ...
+@overload
+def snapshot_download(
+    repo_id: str, *, dry_run: Literal[True], **options: Unpack[_SnapshotOptions]
+) -> list[DryRunFileInfo]: ...
+@raising_both
+def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
+    repo_id: str,
+    *,
+    repo_type: str | None = None,
+    revision: str | None = None,
+    cache_dir: _Path | None = None,
+    local_dir: _Path | None = None,
+    library_name: str | None = None,
+    library_version: str | None = None,
+    user_agent: Mapping[str, Any] | str | None = None,
+    etag_timeout: float | None = None,
+    force_download: bool = False,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
+    allow_patterns: Sequence[str] | str | None = None,
+    ignore_patterns: Sequence[str] | str | None = None,
+    max_workers: int | None = None,
+    tqdm_class: type | None = None,
+    headers: Mapping[str, str] | None = None,
+    endpoint: str | None = None,
+    dry_run: bool = False,
+) -> str | list[DryRunFileInfo]:
+    """Bring the files of a repository into the cache, and return the snapshot's folder.
+
+    Args:
+        repo_id: ``namespace/name``, or a one-part name.
+        repo_type: ``model`` (default), ``dataset`` or ``space``.
+        revision: branch, tag, ``refs/pr/N`` or commit; default main.
+        cache_dir: the hub folder itself; default the environment's.
+        local_dir: a folder of your own to place the files in, under their names in the repository.
+        library_name: named in the user agent.
+        library_version: of that library.
+        user_agent: more for the user agent.
+        etag_timeout: seconds to wait for the Hub while something is cached.
+        force_download: fetch again even what is cached.
+        token: a token, True to demand the stored one, False for none.
+        local_files_only: use no network.
+        allow_patterns: only files that fit one of them; ``*`` crosses slashes.
+        ignore_patterns: no files that fit one of them.
+        max_workers: connections at a time.
+        tqdm_class: the bar to show.
+        headers: more headers, for the endpoint alone.
+        endpoint: the Hub, or a mirror.
+        dry_run: fetch nothing, return what would be fetched.
+
+    Raises:
+        HubloaderError: of hubloader's and huggingface_hub's class at once.
+
+    """
+    options = dict(locals())
+    call = _understand(repo_id, repo_type, revision, options)
+    purpose = Purpose(
+        uses=frozenset({"all"}),
+        include=_patterns(allow_patterns),
+        exclude=_patterns(ignore_patterns),
+    )
+    folder = None if local_dir is None else LocalFolder(local_dir)
+    if dry_run:
+        return _foretell(call, purpose, folder)
+    if folder is not None:
+        _place(call, purpose, folder)
+        return str(folder.path)
+    try:
+        files = call.files(purpose)
+    except CacheMiss as error:
+        raise both(error, snapshot_path=_known_folder(call)) from error.__cause__
+    _warn_if_unknown(call, files)
+    manifest = files.manifest
+    return str(call.session.store.snapshot_path(manifest.repo, manifest.commit))
+
+
+def _patterns(given: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _known_folder(call: _Call) -> str | None:
+    """The folder of what is cached of the revision, whole or not."""
+    repo, store = call.ref.repo, call.session.store
+    commit = None if repo is None else store.known_commit(repo, call.ref.revision or "main")
+    if repo is None or commit is None:
+        return None
+    return str(store.snapshot_path(repo, commit))
+
+
+def _warn_if_unknown(call: _Call, files: SnapshotFiles) -> None:
+    if not files.manifest.complete and call.mode is Mode.CACHE_ONLY:
+        warnings.warn(
+            f"the listing of {files.describe()} is not in the cache: whether the snapshot is whole "
+            "cannot be told without a network",
+            stacklevel=4,
+        )
+
+
+def _foretell(call: _Call, purpose: Purpose, folder: LocalFolder | None) -> list[DryRunFileInfo]:
+    from huggingface_hub import DryRunFileInfo
+
+    plan, store = call.plan(purpose), call.session.store
+    manifest = plan.manifest
+
+    def tell(filename: str, *, cached: bool, download: bool) -> DryRunFileInfo:
+        place = store.pointer_path(manifest.repo, manifest.commit, filename)
+        entry = manifest.entries[filename]
+        if folder is not None:
+            place, cached = folder.file(filename), folder.is_current(filename, entry)
+        return DryRunFileInfo(
+            commit_hash=manifest.commit,
+            file_size=entry.size,
+            filename=filename,
+            local_path=str(place),
+            is_cached=cached,
+            will_download=download,
+        )
+
+    planned = [
+        tell(file.filename, cached=file.cached, download=file.action is Action.DOWNLOAD)
+        for file in plan.files
+    ]
+    return planned + [tell(name, cached=False, download=True) for name in plan.missing]
+
+
+def _place(call: _Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
+    """Bring files into the user's own folder; what is current there is not even fetched."""
+    try:
+        manifest, wanted = call.session.wanted(call.ref, purpose, mode=call.mode)
+    except CacheMiss:
+        present = [folder.file(name) for name in purpose.exact or folder.names()]
+        if not present or not all(path.is_file() for path in present):
+            raise
+        warnings.warn(f"{folder.path} is used as it is: the Hub was not asked", stacklevel=4)
+        return present
+    lacking = [
+        name
+        for name in wanted
+        if call.mode is Mode.FORCE or not folder.is_current(name, manifest.entries[name])
+    ]
+    if lacking:
+        files = call.files(Purpose(exact=tuple(lacking)))
+        for name in lacking:
+            folder.place(name, files.path(name), files.commit, manifest.entries[name])
+    return [folder.file(name) for name in wanted]
+
+
+@raising_both
+def try_to_load_from_cache(
+    repo_id: str,
+    filename: str,
+    cache_dir: _Path | None = None,
+    revision: str | None = None,
+    repo_type: str | None = None,
+) -> str | Any | None:
+    """Look for a file in the cache; asks nobody and fetches nothing.
+
+    Returns:
+        The file's path; huggingface_hub's ``_CACHED_NO_EXIST`` when the revision is known not to
+        have it; None when the cache does not know.
+
+    Raises:
+        InvalidReference: a name that can be none.
+
+    """
+    settings = settings_for(HubArguments(cache_dir=cache_dir))
+    kind = repo_type or "model"
+    store = session_for(settings, token=False).store
+    repo = RepoId.parse(repo_id, kind)  # type: ignore[arg-type]  # layout refuses other types
+    check_filename(filename)
+    wanted = check_revision(revision or "main")
+    commit = store.known_commit(repo, wanted)
+    manifest = None if commit is None else store.read_manifest(repo, wanted, commit)
+    if manifest is None:
+        return None
+    if store.is_absent(repo, manifest.commit, filename):
+        from huggingface_hub import _CACHED_NO_EXIST
+
+        return _CACHED_NO_EXIST
+    state = store.inspect(manifest, [filename]).get(filename)
+    if state is None or not state.pointer:
+        return None
+    return str(store.path(manifest, filename))
+
+
+def scan_cache_dir(cache_dir: _Path | None = None) -> HFCacheInfo:
+    """Report on the cache, in huggingface_hub's own types.
+
+    Raises:
+        CacheNotFound: huggingface_hub's: there is no such folder.
+
+    """
+    from huggingface_hub import scan_cache_dir as scan
+
+    return scan(settings_for(HubArguments(cache_dir=cache_dir)).cache_dir)

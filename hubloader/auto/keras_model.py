@@ -1,0 +1,208 @@
+"""A pretrained model on TensorFlow: a ``keras.Model`` around the layer that computes.
+
+Two objects: the layer, bound to the TensorFlow kit with the same mixins as on the other frameworks
+(it makes outputs and losses), and the Keras model around it, which owns the variables and is what
+users hold. Keras trains on ``logits``: outputs are unwrapped where ``fit`` looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubloader.auto.outputs import (
+    ModelOutput,
+    TFBaseModelOutput,
+    TFBaseModelOutputWithPooling,
+    TFSequenceClassifierOutput,
+)
+from hubloader.auto.pretrained import (
+    OPTIONS,
+    EncoderModel,
+    PretrainedModel,
+    SequenceClassifier,
+    save_model,
+)
+
+if TYPE_CHECKING:
+    import os
+
+    from hubloader.architectures import Architecture
+    from hubloader.auto.config import PretrainedConfig
+    from hubloader.auto.select import Backend
+
+__all__ = ["KerasPretrained", "TFEncoderLayer", "TFSequenceClassifierLayer"]
+
+
+class _TFLayer(PretrainedModel):
+    """What the layer inside takes besides tensors: lists."""
+
+    backend: ClassVar[Backend] = "tf"
+
+    def _prepared(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {name: _arrays(value) for name, value in inputs.items()}
+
+
+class TFSequenceClassifierLayer(_TFLayer, SequenceClassifier):
+    """A classifier's layer on TensorFlow."""
+
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
+        "classifier": TFSequenceClassifierOutput
+    }
+
+    def forward(self, *args: Any, labels: Any = None, **keywords: Any) -> Any:
+        """Classify; see ``SequenceClassifier.forward``."""
+        return super().forward(*args, labels=_arrays(labels), **keywords)
+
+
+class TFEncoderLayer(_TFLayer, EncoderModel):
+    """A bare encoder's layer on TensorFlow."""
+
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
+        "encoder": TFBaseModelOutput,
+        "pooled": TFBaseModelOutputWithPooling,
+    }
+
+
+def _arrays(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return value
+    import numpy as np  # first use
+
+    return np.asarray(value)
+
+
+class KerasPretrained:
+    """What users' TensorFlow models have besides Keras' own: config, loading, saving, outputs.
+
+    Args:
+        module: a loaded layer; or a ``PretrainedConfig``, for random weights.
+
+    """
+
+    if TYPE_CHECKING:
+        module: Any
+
+    architecture: ClassVar[Architecture]
+    task: ClassVar[str]
+    adapter: ClassVar[type[Any]]
+    backend: ClassVar[Backend] = "tf"
+
+    def __init__(self, module: Any) -> None:
+        if hasattr(module, "typed"):
+            from hubloader.auto.loading import new_layer
+
+            module = new_layer(module, self.task, "tf", {})
+        super().__init__(module)  # type: ignore[call-arg]  # KerasLayer's
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's config."""
+        config: PretrainedConfig = self.module.config
+        return config
+
+    @property
+    def nn(self) -> Any:
+        """The kit that the layer runs on."""
+        return self.module.nn
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], **keywords: Any) -> Any:
+        """Load this class from a Hub name or a folder."""
+        from hubloader.auto.loading import load_model
+
+        model_type = cls.architecture.model_type
+        return load_model(name, cls.task, "tf", keywords, model_type=model_type)
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **keywords: Any) -> Any:
+        """Make a model with random weights."""
+        from hubloader.auto.loading import new_model
+
+        return new_model(config, cls.task, "tf", keywords)
+
+    @property
+    def base_model_prefix(self) -> str:
+        """The attribute under which a task's model keeps its encoder."""
+        return self.architecture.prefix
+
+    @property
+    def name_or_path(self) -> str:
+        """What the model was loaded by."""
+        return self.config.name_or_path
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers the parameters are."""
+        weights = self.trainable_weights if only_trainable else self.weights  # type: ignore[attr-defined]  # Keras'
+        return sum(int(weight.shape.num_elements() or 0) for weight in map(_value, weights))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """Write config.json and model.safetensors, with PyTorch's names, into a folder."""
+        save_model(self.module, save_directory, options)
+
+    # what Keras calls
+
+    def __call__(self, inputs: Any = None, *, training: bool | None = None, **named: Any) -> Any:
+        """Compute on a mapping (a BatchEncoding too), or on input_ids and others by name."""
+        if isinstance(inputs, Mapping):
+            named = {**inputs, **named}
+        elif inputs is not None:
+            named["input_ids"] = inputs
+        given = {name: value for name, value in named.items() if value is not None}
+        # Keras takes tensors as inputs and everything else by keyword
+        options = {name: given.pop(name) for name in OPTIONS & given.keys()}
+        arrays = {name: _arrays(value) for name, value in given.items()}
+        base: Any = super(self.adapter, self)
+        return base.__call__(arrays, training=training, **options)
+
+    def call(
+        self,
+        inputs: Mapping[str, Any],
+        training: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """Compute on a mapping; Keras' own entry."""
+        self.module.train(bool(training))
+        return self.module(
+            **inputs,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=return_dict,
+        )
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Keras' loss on the logits; the model's own where the batch held the labels."""
+        if isinstance(y_pred, ModelOutput) and y is None and y_pred.get("loss") is not None:
+            return y_pred["loss"]
+        base: Any = super()
+        return base.compute_loss(x, y, _logits(y_pred), sample_weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Keras' metrics on the logits."""
+        base: Any = super()
+        return base.compute_metrics(x, y, _logits(y_pred), sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """One batch of ``predict``: a plain dictionary, which Keras can join with the next."""
+        base: Any = super()
+        found = base.predict_step(data)
+        return dict(found) if isinstance(found, ModelOutput) else found
+
+
+def _logits(output: Any) -> Any:
+    if isinstance(output, ModelOutput):
+        return output["logits"] if "logits" in output else output[0]
+    return output
+
+
+def _value(weight: Any) -> Any:
+    return weight.value

@@ -1,0 +1,354 @@
+"""``from_pretrained`` of models: arguments apart, files opened, selection made, weights put in."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.auto import handover
+from hubloader.auto.assemble import Assembly, choose_dtype, dtype_name, fill, initial_weights
+from hubloader.auto.config import PretrainedConfig, load_config, read_config
+from hubloader.auto.keras_model import (
+    KerasPretrained,
+    TFEncoderLayer,
+    TFSequenceClassifierLayer,
+)
+from hubloader.auto.placement import one_device, place
+from hubloader.auto.pretrained import (
+    NumpyEncoder,
+    NumpySequenceClassifier,
+    TorchEncoder,
+    TorchSequenceClassifier,
+)
+from hubloader.auto.select import Selection, select
+from hubloader.auto.source import HubArguments, open_files, split_hub_arguments
+from hubloader.errors import UnknownArchitecture, UnsupportedTask, about
+from hubloader.formats import WeightPolicy, open_weights
+from hubloader.nn import get_kit
+from hubloader.resolve.files import SnapshotFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hubloader.architectures import Architecture
+    from hubloader.auto.select import Backend
+    from hubloader.types import FileSet, LoadReport
+
+__all__ = ["ModelArguments", "load_model", "model_class", "new_model"]
+
+_MIXINS: Mapping[tuple[str, str], type] = {
+    ("torch", ENCODER): TorchEncoder,
+    ("torch", SEQUENCE_CLASSIFICATION): TorchSequenceClassifier,
+    ("numpy", ENCODER): NumpyEncoder,
+    ("numpy", SEQUENCE_CLASSIFICATION): NumpySequenceClassifier,
+    ("tf", ENCODER): TFEncoderLayer,
+    ("tf", SEQUENCE_CLASSIFICATION): TFSequenceClassifierLayer,
+}
+_ATTENTION = {None: "torch", "sdpa": "torch", "eager": "torch-eager"}
+_PREFIXES = {"torch": "", "tf": "TF", "numpy": "Np"}
+
+
+@dataclass(frozen=True)
+class ModelArguments:
+    """The keywords of a model's ``from_pretrained`` that are neither the Hub's nor the config's.
+
+    Args:
+        config: a config to use instead of the repository's.
+        dtype: of the parameters; ``"auto"`` for the checkpoint's.
+        torch_dtype: the same, by its older name.
+        device: where to put the model (torch).
+        device_map: a device for everything, or one for each part (torch).
+        attn_implementation: ``"sdpa"`` or ``"eager"`` (torch).
+        ignore_mismatched_sizes: make parameters new whose shape differs.
+        output_loading_info: return (model, what became of each weight).
+        from_tf: read the repository's TensorFlow weights.
+        from_flax: read its Flax weights.
+        from_pt: read its PyTorch weights.
+        low_cpu_mem_usage: accepted: loading never holds the weights twice.
+
+    """
+
+    config: Any = None
+    dtype: Any = "auto"
+    torch_dtype: Any = None
+    device: Any = None
+    device_map: Any = None
+    attn_implementation: str | None = None
+    ignore_mismatched_sizes: bool = False
+    output_loading_info: bool = False
+    from_tf: bool = False
+    from_flax: bool = False
+    from_pt: bool = False
+    low_cpu_mem_usage: bool | None = None
+
+    @property
+    def wanted_dtype(self) -> Any:
+        """``dtype``, however it was called."""
+        return self.dtype if self.torch_dtype is None else self.torch_dtype
+
+    @property
+    def only(self) -> Any:
+        """The one framework whose files are to be read, or None."""
+        asked = [
+            name
+            for name, flag in (("tf", self.from_tf), ("flax", self.from_flax), ("pt", self.from_pt))
+            if flag
+        ]
+        if len(asked) > 1:
+            raise ValueError("only one of from_tf, from_flax and from_pt can be given")
+        return asked[0] if asked else None
+
+
+_NAMES = tuple(item.name for item in fields(ModelArguments))
+
+
+def load_model(
+    name: str | os.PathLike[str],
+    task: str,
+    backend: Backend,
+    keywords: Mapping[str, Any],
+    *,
+    model_type: str | None = None,
+) -> Any:
+    """Load a model.
+
+    Args:
+        name: a Hub name or a folder.
+        task: a key of ``Architecture.tasks``.
+        backend: where it will run.
+        keywords: of ``from_pretrained``: the Hub's, ``ModelArguments``', the config's.
+        model_type: the one architecture that is accepted; any if None.
+
+    Returns:
+        The model, or (model, loading info).
+
+    Raises:
+        HubloaderError: by contract.
+        TypeError: a keyword that nothing knows.
+
+    """
+    hub, rest = split_hub_arguments(keywords)
+    arguments = ModelArguments(**{key: rest.pop(key) for key in _NAMES if key in rest})
+    with about(repo_id=os.fspath(name), revision=hub.revision):
+        files = open_files(name, hub, frozenset({"config"}))
+        policy = WeightPolicy(backend, hub.variant, hub.use_safetensors, only=arguments.only)
+        try:
+            config = _config_of(files, arguments, rest)
+        except UnknownArchitecture as error:
+            return _handed_over(error, _Request(name, hub, files, task, policy, arguments), rest)
+        config.name_or_path = os.fspath(name)
+        selection = _selection(config, task, backend, model_type)
+        files = _with_weights(files, hub, policy)
+        model, report = _assembled(selection, config, files, policy, arguments)
+    return (model, _loading_info(report)) if arguments.output_loading_info else model
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One load, as far as it is decided before the architecture is known."""
+
+    name: str | os.PathLike[str]
+    hub: HubArguments
+    files: FileSet
+    task: str
+    policy: WeightPolicy
+    arguments: ModelArguments
+
+
+def _with_weights(files: FileSet, hub: HubArguments, policy: WeightPolicy) -> FileSet:
+    """The same commit's files, now with its weights; nothing is fetched for a refused config."""
+    if not isinstance(files, SnapshotFiles) or policy.only in {"tf", "flax"}:
+        return files  # a folder has what it has; another framework's files come when asked for
+    pinned = replace(hub, revision=files.commit)
+    return open_files(str(files.manifest.repo), pinned, frozenset({"config", policy.backend}))
+
+
+def _handed_over(error: UnknownArchitecture, request: _Request, overrides: dict[str, Any]) -> Any:
+    """The model as an installed transformers makes it; without one, the error."""
+    raw = read_config(request.files)
+    if not handover.knows(raw):
+        raise error
+    if request.policy.backend != "torch":
+        raise handover.unknown_here(error, request.policy.backend) from None
+    arguments = request.arguments
+    keywords = {
+        **overrides,
+        "dtype": arguments.wanted_dtype,
+        "device_map": arguments.device_map if arguments.device is None else arguments.device,
+        "attn_implementation": arguments.attn_implementation,
+        "ignore_mismatched_sizes": arguments.ignore_mismatched_sizes,
+        "output_loading_info": arguments.output_loading_info,
+    }
+    return handover.load_model(
+        _with_weights(request.files, request.hub, request.policy),
+        raw,
+        request.task,
+        request.policy,
+        {key: value for key, value in keywords.items() if value is not None},
+    )
+
+
+def _config_of(files: FileSet, arguments: ModelArguments, overrides: dict[str, Any]) -> Any:
+    if isinstance(arguments.config, PretrainedConfig):
+        config = type(arguments.config).from_dict(arguments.config.to_dict())
+        known = config.keys()
+        unused = {key: value for key, value in overrides.items() if key not in known}
+        config.update({key: value for key, value in overrides.items() if key not in unused})
+    else:
+        config, unused = load_config(files, overrides)
+    for key in unused:
+        names = [*config.keys(), *_NAMES, *(item.name for item in fields(HubArguments))]
+        near = difflib.get_close_matches(key, names, 1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"from_pretrained() got an unexpected keyword {key!r}{hint}")
+    return config
+
+
+def _selection(
+    config: PretrainedConfig, task: str, backend: Backend, model_type: str | None
+) -> Selection:
+    selection = select(config.to_dict(), task, backend)
+    if model_type is not None and selection.architecture.model_type != model_type:
+        raise UnsupportedTask(
+            f"this is a {selection.architecture.model_type} model, not {model_type}",
+            hint="load it by an Auto class, which chooses by config.json",
+        )
+    return selection
+
+
+def _assembled(
+    selection: Selection,
+    config: PretrainedConfig,
+    files: FileSet,
+    policy: WeightPolicy,
+    arguments: ModelArguments,
+) -> tuple[Any, LoadReport]:
+    weights = open_weights(files, policy)
+    dtype = choose_dtype(arguments.wanted_dtype, config.dtype, weights)
+    kit = get_kit(_kit_name(selection.backend, arguments.attn_implementation))
+    module = _built(kit, selection, config)
+    plan = Assembly(
+        kit,
+        selection.architecture,
+        dtype="float32" if selection.backend == "numpy" else dtype,
+        device=one_device(kit, arguments.device, arguments.device_map),
+        ignore_mismatched_sizes=arguments.ignore_mismatched_sizes,
+        spread=selection.config.initializer_range,
+    )
+    report = fill(module, weights, plan)
+    place(module, arguments.device_map)
+    config.dtype = plan.dtype
+    return _finished(module, selection.backend), report
+
+
+def _kit_name(backend: Backend, attention: str | None) -> str:
+    if backend != "torch":
+        if attention not in {None, "eager", "sdpa"}:
+            raise ValueError(f"attn_implementation={attention!r} is for PyTorch only")
+        return backend
+    if attention not in _ATTENTION:
+        raise ValueError(f"attn_implementation={attention!r} is none of 'sdpa' and 'eager'")
+    return _ATTENTION[attention]
+
+
+def _built(kit: Any, selection: Selection, config: PretrainedConfig) -> Any:
+    """A layer without weights; on torch and numpy it is what users hold."""
+    cls = _layer_class(selection.architecture, selection.task, selection.backend, kit)
+    module = kit.build(
+        selection.architecture.tasks[selection.task],
+        selection.config,
+        mixin=_MIXINS[selection.backend, selection.task],
+        name=cls.__name__,
+    )
+    module.config = config
+    for output in set(cls.output_types.values()):
+        kit.register(output)
+    return module
+
+
+def _layer_class(architecture: Architecture, task: str, backend: Backend, kit: Any) -> type[Any]:
+    bound: type[Any] = kit.bind(
+        architecture.tasks[task],
+        _MIXINS[backend, task],
+        name=f"{_PREFIXES[backend]}{architecture.class_names[task]}",
+    )
+    bound.architecture = architecture
+    bound.task = task
+    return bound
+
+
+def model_class(architecture: Architecture, task: str, backend: Backend) -> type[Any]:
+    """The class of an architecture's model: ``BertForSequenceClassification``, ``TFBert…``.
+
+    Raises:
+        BackendUnavailable: the framework is not installed.
+
+    """
+    layer = _layer_class(architecture, task, backend, get_kit(_kit_name(backend, None)))
+    return _keras_class(layer) if backend == "tf" else layer
+
+
+def _keras_class(layer: type[Any]) -> type[Any]:
+    """The Keras model around a layer's class: one class for each, by the same name."""
+    from hubloader.nn.keras_adapter import KerasLayer
+
+    if "keras_class" not in vars(layer):
+        body = {
+            "architecture": layer.architecture,
+            "task": layer.task,
+            "adapter": KerasLayer,
+            "__module__": "hubloader",
+        }
+        layer.keras_class = type(layer.__name__, (KerasPretrained, KerasLayer), body)
+    made: type[Any] = layer.keras_class
+    return made
+
+
+def _finished(module: Any, backend: Backend) -> Any:
+    """What users hold, around a layer that has its weights."""
+    return _keras_class(type(module))(module) if backend == "tf" else module
+
+
+def _loading_info(report: LoadReport) -> dict[str, Any]:
+    """By transformers' keys, and the report itself."""
+    return {
+        "missing_keys": set(report.missing),
+        "unexpected_keys": set(report.unexpected),
+        "mismatched_keys": set(report.mismatched),
+        "error_msgs": [],
+        "report": report,
+    }
+
+
+def new_model(
+    config: PretrainedConfig, task: str, backend: Backend, keywords: Mapping[str, Any]
+) -> Any:
+    """Make a model with random weights.
+
+    Raises:
+        TypeError: a keyword that nothing knows.
+
+    """
+    return _finished(new_layer(config, task, backend, keywords), backend)
+
+
+def new_layer(
+    config: PretrainedConfig, task: str, backend: Backend, keywords: Mapping[str, Any]
+) -> Any:
+    """Make a model's layer with random weights: the model itself, but for Keras' part."""
+    arguments = ModelArguments(**keywords)
+    selection = select(config.to_dict(), task, backend)
+    kit = get_kit(_kit_name(backend, arguments.attn_implementation))
+    module = _built(kit, selection, config)
+    asked = arguments.wanted_dtype
+    kit.load(
+        module,
+        initial_weights(kit.parameters(module), selection.config.initializer_range),
+        dtype="float32" if asked in {None, "auto"} else dtype_name(asked),
+        device=one_device(kit, arguments.device, arguments.device_map),
+    )
+    place(module, arguments.device_map)
+    return module

@@ -1,0 +1,115 @@
+"""What a model's call returns: one object that reads as attributes, as a mapping and as a tuple.
+
+``out.logits``, ``out["logits"]`` and ``out[0]`` are the same thing. Fields that are None are
+attributes only: the mapping and the tuple leave them out, as in transformers, so that ``out[0]`` is
+the logits without labels and the loss with them.
+
+Source: transformers 5.23 ``utils/generic.py`` (``ModelOutput``), ``modeling_outputs.py``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "BaseModelOutput",
+    "BaseModelOutputWithPooling",
+    "ModelOutput",
+    "SequenceClassifierOutput",
+    "TFBaseModelOutput",
+    "TFBaseModelOutputWithPooling",
+    "TFSequenceClassifierOutput",
+]
+
+
+class ModelOutput(OrderedDict[str, Any]):
+    """Base of all outputs; a subclass names its ``fields`` in order.
+
+    A dictionary whose items are the fields that are not None. Frameworks walk it as such: torch's
+    data parallel, ``torch.compile``, ``tf.nest``.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, items: Iterable[tuple[str, Any]] = (), /, **values: Any) -> None:
+        super().__init__()
+        given = {**dict(items), **values}
+        unknown = [name for name in given if name not in self.fields]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {unknown[0]!r}")
+        for name in self.fields:
+            value = given.get(name)
+            if value is not None:
+                super().__setitem__(name, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self.to_tuple()[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).fields:
+            return self.get(name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in type(self).fields:
+            super().__setattr__(name, value)
+        elif value is None:
+            self.pop(name, None)
+        else:
+            super().__setitem__(name, value)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key not in type(self).fields:
+            raise KeyError(f"{type(self).__name__} has no field {key!r}")
+        super().__setitem__(key, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (tuple(self.items()),)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={self.get(name)!r}" for name in self.fields)
+        return f"{type(self).__name__}({inside})"
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are not None, in order."""
+        return tuple(self[name] for name in self.keys())
+
+
+class BaseModelOutput(ModelOutput):
+    """An encoder's output.
+
+    ``last_hidden_state`` is (B, T, hidden_size); ``hidden_states`` the embeddings' output and every
+    layer's; ``attentions`` every layer's probabilities (B, H, T, T).
+    """
+
+    fields = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class BaseModelOutputWithPooling(ModelOutput):
+    """An encoder's output with ``pooler_output`` (B, hidden_size) beside it."""
+
+    fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+
+
+class SequenceClassifierOutput(ModelOutput):
+    """A classifier's output: ``logits`` (B, num_labels), ``loss`` when labels were given."""
+
+    fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TFBaseModelOutput(BaseModelOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFBaseModelOutputWithPooling(BaseModelOutputWithPooling):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFSequenceClassifierOutput(SequenceClassifierOutput):
+    """The same in TensorFlow, by transformers' name."""

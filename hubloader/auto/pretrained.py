@@ -1,0 +1,459 @@
+"""What turns an architecture's layer into a model as users know it: outputs, labels, saving.
+
+Mixins, put before the layer in the method order, so that ``super().forward`` is the layer's own:
+``SequenceClassifier`` and ``EncoderModel`` say what a call takes and returns, ``TorchModel`` and
+``NumpyModel`` what a model of that framework has besides. They are written against the kit alone,
+without a framework's name in them.
+
+Source: transformers 5.23 ``modeling_utils.py``, ``modeling_layers.py``,
+``loss/loss_utils.py`` (``ForSequenceClassificationLoss``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubloader.auto.assemble import initial_weights
+from hubloader.auto.config import PretrainedConfig
+from hubloader.auto.outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPooling,
+    ModelOutput,
+    SequenceClassifierOutput,
+)
+from hubloader.formats import save_sharded
+from hubloader.nn import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Self
+
+    from hubloader.architectures import Architecture
+    from hubloader.auto.select import Backend
+    from hubloader.nn import Kit
+
+__all__ = [
+    "OPTIONS",
+    "EncoderModel",
+    "NumpyEncoder",
+    "NumpySequenceClassifier",
+    "PretrainedModel",
+    "SequenceClassifier",
+    "TorchEncoder",
+    "TorchSequenceClassifier",
+    "classification_loss",
+    "save_model",
+]
+
+_SHARD = "50GB"  # of one file, as in transformers 5
+OPTIONS = frozenset({"output_attentions", "output_hidden_states", "return_dict"})
+
+
+class PretrainedModel:
+    """What every model has, whatever it runs on and is for.
+
+    Args:
+        config: a ``PretrainedConfig``: weights are then made at random, as in transformers; or an
+            architecture's own, when a checkpoint's are about to be loaded.
+
+    """
+
+    if TYPE_CHECKING:
+        nn: ClassVar[Kit]
+
+    architecture: ClassVar[Architecture]
+    task: ClassVar[str]
+    backend: ClassVar[Backend]
+    accepts: ClassVar[frozenset[str]] = frozenset()
+    main_input_name: ClassVar[str] = "input_ids"
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {}
+
+    config: PretrainedConfig
+
+    def __init__(self, config: Any) -> None:
+        fresh = isinstance(config, PretrainedConfig)
+        super().__init__(config.typed if fresh else config)  # type: ignore[call-arg]  # the layer's
+        if fresh:
+            self.config = config
+            shapes = self.nn.parameters(self)
+            self.nn.load(self, initial_weights(shapes, config.initializer_range), dtype="float32")
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Note, once per class, what the layer's own ``forward`` takes."""
+        super().__init_subclass__(**keywords)
+        origin = vars(cls).get("origin")
+        if origin is not None:
+            names = inspect.signature(origin.forward).parameters
+            cls.accepts = frozenset(names) - {"self", "trace"}
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], **keywords: Any) -> Any:
+        """Load this class from a Hub name or a folder; see ``AutoModelForSequenceClassification``.
+
+        Raises:
+            UnsupportedTask: the config asks for another architecture.
+
+        """
+        from hubloader.auto.loading import load_model
+
+        return load_model(name, cls.task, cls.backend, keywords, model_type=_model_type(cls))
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **keywords: Any) -> Any:
+        """Make a model with random weights."""
+        from hubloader.auto.loading import new_model
+
+        return new_model(config, cls.task, cls.backend, keywords)
+
+    @property
+    def base_model_prefix(self) -> str:
+        """The attribute under which a task's model keeps its encoder."""
+        return self.architecture.prefix
+
+    @property
+    def name_or_path(self) -> str:
+        """What the model was loaded by."""
+        return str(self.config.name_or_path)
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers the parameters are."""
+        del only_trainable  # nothing is frozen here
+        shapes = self.nn.parameters(self).values()
+        return sum(_product(shape) for shape in shapes)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """Write config.json and model.safetensors, with PyTorch's names, into a folder."""
+        save_model(self, save_directory, options)
+
+    def _call(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Any, Trace]:
+        """Run the layer with the inputs that were given; returns its result and what was traced."""
+        trace = Trace(
+            hidden_states=self._option(options, "output_hidden_states"),
+            attentions=self._option(options, "output_attentions"),
+        )
+        given = {name: value for name, value in inputs.items() if value is not None}
+        if not given.keys() <= self.accepts:
+            raise _unknown_argument(self, given)
+        if "input_ids" not in given:
+            raise TypeError(f"{type(self).__name__} needs input_ids")
+        result = super().forward(**self._prepared(given), trace=trace)  # type: ignore[misc]  # the layer's
+        return result, trace
+
+    def _option(self, options: Mapping[str, Any], name: str) -> bool:
+        value = options.get(name)
+        return bool(getattr(self.config, name) if value is None else value)
+
+    def _prepared(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs as the framework wants them."""
+        return inputs
+
+    def _output(
+        self, kind: str, values: Mapping[str, Any], trace: Trace, return_dict: bool | None
+    ) -> Any:
+        output = self.output_types[kind](
+            **values,
+            hidden_states=tuple(trace.kept_hidden_states) if trace.hidden_states else None,
+            attentions=tuple(trace.kept_attentions) if trace.attentions else None,
+        )
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+
+class SequenceClassifier(PretrainedModel):
+    """A call of a classifier: logits, and the loss where labels are given."""
+
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
+        "classifier": SequenceClassifierOutput
+    }
+
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        *,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> Any:
+        """Classify a batch.
+
+        Args:
+            input_ids: (B, T) int.
+            attention_mask: (B, T), 1 for a token, 0 for padding.
+            token_type_ids: (B, T), where the architecture has them.
+            labels: (B,) int classes, (B,) or (B, num_labels) float targets.
+            output_attentions: return every layer's attention probabilities.
+            output_hidden_states: return the hidden states after the embeddings and each layer.
+            return_dict: False for a plain tuple.
+            others: what else the architecture takes.
+
+        Returns:
+            ``SequenceClassifierOutput`` or a tuple of the same.
+
+        Raises:
+            TypeError: an argument that the architecture does not take.
+
+        """
+        logits, trace = self._call(
+            {
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "token_type_ids": token_type_ids,
+                **others,
+            },
+            {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states},
+        )
+        loss = None if labels is None else classification_loss(self, logits, labels)
+        return self._output("classifier", {"loss": loss, "logits": logits}, trace, return_dict)
+
+
+class EncoderModel(PretrainedModel):
+    """A call of a bare encoder: its last hidden state, and what the pooler makes of it."""
+
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
+        "encoder": BaseModelOutput,
+        "pooled": BaseModelOutputWithPooling,
+    }
+
+    if TYPE_CHECKING:
+
+        def pooled(self, hidden: Any) -> Any:
+            """The architecture's own: (B, hidden_size), or None."""
+
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        *,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> Any:
+        """Encode a batch; the arguments are those of ``SequenceClassifier.forward``, less labels.
+
+        Returns:
+            ``BaseModelOutputWithPooling``, or ``BaseModelOutput`` where the architecture has no
+            pooler, or a tuple of the same.
+
+        Raises:
+            TypeError: an argument that the architecture does not take.
+
+        """
+        hidden, trace = self._call(
+            {
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "token_type_ids": token_type_ids,
+                **others,
+            },
+            {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states},
+        )
+        pooled = self.pooled(hidden)
+        if pooled is None:
+            return self._output("encoder", {"last_hidden_state": hidden}, trace, return_dict)
+        values = {"last_hidden_state": hidden, "pooler_output": pooled}
+        return self._output("pooled", values, trace, return_dict)
+
+
+def classification_loss(model: Any, logits: Any, labels: Any) -> Any:
+    """The loss that ``config.problem_type`` names; the labels' dtype decides where it is None.
+
+    As in transformers the decision is written into the config.
+    """
+    kit, config = model.nn, model.config
+    if hasattr(labels, "to"):  # a model in parts may end on another device than it began
+        labels = labels.to(logits.device)
+    if config.problem_type is None:
+        config.infer_problem_type(_problem_type(config.num_labels, labels))
+    if config.problem_type == "regression":
+        if config.num_labels == 1:
+            logits, labels = kit.reshape(logits, (-1,)), kit.reshape(labels, (-1,))
+        return kit.mse(logits, kit.cast_like(labels, logits))
+    if config.problem_type == "single_label_classification":
+        rows = kit.reshape(logits, (-1, config.num_labels))
+        return kit.cross_entropy(rows, kit.reshape(labels, (-1,)))
+    return kit.bce_with_logits(logits, kit.cast_like(labels, logits))
+
+
+def _problem_type(num_labels: int, labels: Any) -> str:
+    if num_labels == 1:
+        return "regression"
+    whole = "int" in str(labels.dtype)  # every framework names them so
+    return "single_label_classification" if whole else "multi_label_classification"
+
+
+class TorchModel(PretrainedModel):
+    """What a PyTorch model has besides: where it lies, and what others ask of an nn.Module."""
+
+    backend: ClassVar[Backend] = "torch"
+
+    if TYPE_CHECKING:
+
+        def parameters(self) -> Any: ...
+
+        def get_submodule(self, target: str) -> Any: ...
+
+        def named_modules(self) -> Any: ...
+
+    @property
+    def device(self) -> Any:
+        """Where the first parameter lies."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> Any:
+        """The first parameter's dtype."""
+        return next(self.parameters()).dtype
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder inside; the model itself where it is one."""
+        return getattr(self, self.architecture.prefix, self)
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers the parameters are."""
+        chosen = (p for p in self.parameters() if p.requires_grad or not only_trainable)
+        return sum(p.numel() for p in chosen)
+
+    def get_input_embeddings(self) -> Any:
+        """The table of words."""
+        names = ("word_embeddings", "tok_embeddings")
+        found = (child for name, child in self.named_modules() if name.endswith(names))
+        return next(found)
+
+
+class NumpyModel(PretrainedModel):
+    """What a numpy model has besides: it takes lists, and answers the same questions."""
+
+    backend: ClassVar[Backend] = "numpy"
+    device: ClassVar[str] = "cpu"
+
+    @property
+    def dtype(self) -> Any:
+        """What it computes in."""
+        import numpy as np  # first use
+
+        return np.dtype(np.float32)
+
+    def eval(self) -> Self:
+        """Nothing to switch: numpy does not train."""
+        return self
+
+    def _prepared(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        import numpy as np  # first use
+
+        return {name: np.asarray(value) for name, value in inputs.items()}
+
+
+class TorchSequenceClassifier(TorchModel, SequenceClassifier):
+    """A classifier on PyTorch."""
+
+
+class TorchEncoder(TorchModel, EncoderModel):
+    """A bare encoder on PyTorch."""
+
+
+class NumpySequenceClassifier(NumpyModel, SequenceClassifier):
+    """A classifier on numpy."""
+
+    def forward(self, *args: Any, labels: Any = None, **keywords: Any) -> Any:
+        """Classify; see ``SequenceClassifier.forward``."""
+        import numpy as np  # first use
+
+        labels = None if labels is None else np.asarray(labels)
+        return super().forward(*args, labels=labels, **keywords)
+
+
+class NumpyEncoder(NumpyModel, EncoderModel):
+    """A bare encoder on numpy."""
+
+
+def save_model(
+    model: Any, save_directory: str | os.PathLike[str], options: Mapping[str, Any]
+) -> None:
+    """Write config.json and the weights of a model, as transformers would save its PyTorch twin.
+
+    Args:
+        model: any of this module's.
+        save_directory: the folder, made if it is not there.
+        options: transformers' keywords of ``save_pretrained``: ``variant``, ``max_shard_size``,
+            ``state_dict`` to save instead of the model's, ``is_main_process=False`` to write
+            nothing; ``safe_serialization=False`` is refused.
+
+    Raises:
+        TypeError: a keyword that nothing knows.
+        ValueError: a pickle was asked for.
+
+    """
+    known = {"is_main_process", "state_dict", "variant", "safe_serialization", "max_shard_size"}
+    for key in options.keys() - known:
+        raise TypeError(f"save_pretrained() got an unexpected keyword {key!r}")
+    if options.get("safe_serialization") is False:
+        raise ValueError("weights are saved as safetensors only: a pickle can run code when read")
+    if not options.get("is_main_process", True):
+        return
+    given = options.get("state_dict")
+    tensors = model.nn.export(model) if given is None else model.nn.arrays(given)
+    os.makedirs(save_directory, exist_ok=True)
+    limit = _bytes(options.get("max_shard_size", _SHARD))
+    save_sharded(tensors, save_directory, max_shard_size=limit, variant=options.get("variant"))
+    config = model.config
+    config.architectures = [model.architecture.class_names[model.task]]
+    config.dtype = _dtype_of(tensors)
+    config.save_pretrained(save_directory)
+
+
+def _bytes(size: int | str) -> int:
+    """Read a size: bytes, or a number with KB, MB, GB (thousands), KiB, MiB, GiB (1024s).
+
+    Raises:
+        ValueError: it is neither.
+
+    """
+    found = re.fullmatch(r"(\d+) ?([KMG]?)(i?)B", str(size), re.IGNORECASE)
+    if isinstance(size, int) and size > 0:
+        return size
+    if found is None or int(found[1]) == 0:
+        raise ValueError(f"max_shard_size={size!r} is no size: 5_000_000, '5MB', '5MiB'")
+    base = 1024 if found[3] else 1000
+    scale: int = base ** " KMG".index(found[2].upper() or " ")
+    return int(found[1]) * scale
+
+
+def _dtype_of(tensors: Mapping[str, Any]) -> str:
+    """The first float tensor's, which is the model's."""
+    for array in tensors.values():
+        if array.dtype.names is not None:
+            return str(array.dtype.names[0])
+        if array.dtype.kind == "f":
+            return str(array.dtype.name)
+    return "float32"
+
+
+def _unknown_argument(model: PretrainedModel, given: Mapping[str, Any]) -> TypeError:
+    name = min(given.keys() - model.accepts)
+    known = sorted({*model.accepts, *OPTIONS, "labels"})
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f": did you mean {near[0]!r}?" if near else f"; it takes {', '.join(known)}"
+    return TypeError(f"{type(model).__name__} does not take {name!r}{hint}")
+
+
+def _model_type(cls: type[PretrainedModel]) -> str:
+    return cls.architecture.model_type
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for length in shape:
+        total *= length
+    return total

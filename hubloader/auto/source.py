@@ -1,0 +1,271 @@
+"""From a name and the Hub's keywords to files: the default wiring of the whole library.
+
+Below this layer every collaborator is a parameter. Here, once per ``Settings``, the client of the
+endpoint and the store of the cache are made and kept together in a ``Session``, so that everything
+one process loads shares connections and listings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubloader.errors import InvalidReference, RemoteCodeRefused
+from hubloader.settings import Settings, read_token
+from hubloader.types import Mode, Purpose, Refresh, parse_model_ref
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Hashable, Mapping
+
+    from hubloader.hub.client import HubClient
+    from hubloader.resolve.progress import Progress
+    from hubloader.resolve.resolver import Reachability
+    from hubloader.resolve.session import Session
+    from hubloader.types import FileSet, RepoType
+
+__all__ = [
+    "HubArguments",
+    "connect",
+    "mode_of",
+    "open_files",
+    "session_for",
+    "settings_for",
+    "split_hub_arguments",
+]
+
+_MAX_SESSIONS = 64  # a process that goes through many caches or tokens forgets the oldest
+_SESSIONS: dict[Hashable, Session] = {}
+_REACHABILITY: dict[str, Reachability] = {}  # by endpoint: one warning for a whole process
+
+
+@dataclass(frozen=True)
+class HubArguments:
+    """The keywords of every ``from_pretrained`` that say where files come from.
+
+    Args:
+        revision: branch, tag, ``refs/pr/N`` or commit; None for main.
+        subfolder: folder inside the repository that holds the files.
+        cache_dir: the hub folder itself; None for the environment's.
+        token: a token, True to demand the stored one, False for none, None for it if there is one.
+        local_files_only: use no network in this call.
+        force_download: fetch again even what is cached.
+        proxies: proxy by scheme (``{"https": "http://proxy:3128"}``).
+        endpoint: the Hub, or a mirror; None for the environment's.
+        trust_remote_code: True is refused: code out of a repository is never run.
+        refresh: ``"always"``, ``"session"``, ``"never"`` or seconds; None for the environment's.
+        lock: a models.lock to load from.
+        variant: the variant of the weights, such as ``"fp16"``.
+        use_safetensors: True demands safetensors, False forbids them, None prefers them.
+
+    """
+
+    revision: str | None = None
+    subfolder: str = ""
+    cache_dir: str | os.PathLike[str] | None = None
+    token: str | bool | None = None
+    local_files_only: bool = False
+    force_download: bool = False
+    proxies: Mapping[str, str] | None = None
+    endpoint: str | None = None
+    trust_remote_code: bool = False
+    refresh: Refresh | str | float | None = None
+    lock: str | os.PathLike[str] | None = None
+    variant: str | None = None
+    use_safetensors: bool | None = None
+
+
+_NAMES = tuple(item.name for item in fields(HubArguments))
+
+
+def split_hub_arguments(keywords: Mapping[str, Any]) -> tuple[HubArguments, dict[str, Any]]:
+    """Take the keywords that say where files come from; the rest is the loader's own."""
+    hub = {name: keywords[name] for name in _NAMES if name in keywords}
+    rest = {name: value for name, value in keywords.items() if name not in hub}
+    if hub.get("subfolder", "") is None:
+        hub["subfolder"] = ""
+    return HubArguments(**hub), rest
+
+
+def settings_for(arguments: HubArguments) -> Settings:
+    """Read the environment now; what an argument says wins.
+
+    Raises:
+        InvalidReference: a value of the environment, ``endpoint`` or ``refresh`` means nothing.
+
+    """
+    refresh = arguments.refresh
+    return Settings.from_env(
+        cache_dir=None if arguments.cache_dir is None else Path(arguments.cache_dir).expanduser(),
+        endpoint=_read("endpoint", arguments.endpoint),
+        refresh=refresh if isinstance(refresh, Refresh) else _read("refresh", refresh),
+    )
+
+
+def _read(name: str, value: str | float | None) -> Any:
+    """Read an argument by the rules that its environment variable has."""
+    if value is None:
+        return None
+    reader = next(item.metadata["read"] for item in fields(Settings) if item.name == name)
+    try:
+        return reader(str(value))
+    except ValueError as error:
+        raise InvalidReference(f"{name}={value!r}: {error}", hint=f"mend {name}=") from None
+
+
+def mode_of(arguments: HubArguments, settings: Settings) -> Mode:
+    """What the network may be used for: offline wins over a forced download."""
+    if settings.offline or arguments.local_files_only:
+        return Mode.CACHE_ONLY
+    return Mode.FORCE if arguments.force_download else Mode.ONLINE
+
+
+def open_files(
+    name: str | os.PathLike[str],
+    arguments: HubArguments,
+    uses: frozenset[str],
+    *,
+    repo_type: RepoType = "model",
+    progress: Callable[[Progress], Any] | None = None,
+) -> FileSet:
+    """Bring what ``uses`` need of ``name`` onto this disk.
+
+    Args:
+        name: a Hub name (with ``@revision`` if wished) or a folder.
+        arguments: where from.
+        uses: parts of the machinery: ``config``, ``tokenizer``, ``torch``, ``tf``, ``numpy``,
+            ``all``.
+        repo_type: model, dataset or space.
+        progress: called with each step of a download.
+
+    Raises:
+        HubloaderError: by contract: the name is no reference, nothing is there, access is denied,
+            or the network is off and something is missing.
+
+    """
+    settings = settings_for(arguments)
+    _refuse(arguments, settings)
+    ref = parse_model_ref(
+        name, revision=arguments.revision, subfolder=arguments.subfolder, repo_type=repo_type
+    )
+    if ref.path is not None:
+        from hubloader.resolve.files import DirectoryFiles
+
+        return DirectoryFiles(ref.path, ref.subfolder)
+    purpose = Purpose(
+        uses=uses,  # type: ignore[arg-type]  # callers name uses as plain strings
+        subfolder=ref.subfolder,
+        variant=arguments.variant,
+        use_safetensors=arguments.use_safetensors,
+    )
+    session = session_for(settings, token=arguments.token, proxies=arguments.proxies)
+    return session.files(ref, purpose, mode=mode_of(arguments, settings), progress=progress)
+
+
+def _refuse(arguments: HubArguments, settings: Settings) -> None:
+    if arguments.trust_remote_code:
+        raise RemoteCodeRefused(
+            "trust_remote_code=True asks to run Python code out of the repository, which hubloader "
+            "never does: whoever can write to the repository could run anything on this machine",
+            hint="leave trust_remote_code out; a model that needs its own code cannot be loaded",
+        )
+    if arguments.lock is not None or settings.lockfile is not None:
+        raise InvalidReference(
+            "loading from a models.lock is not supported by this version",
+            hint="leave out lock= and HUBLOADER_LOCK, and pin the commit with revision=",
+        )
+
+
+def session_for(
+    settings: Settings,
+    *,
+    token: str | bool | None = None,
+    proxies: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    user_agent: str = "",
+) -> Session:
+    """The process's one session for these settings, token, proxies and headers.
+
+    Raises:
+        InvalidReference: ``token=True`` and none is stored.
+
+    """
+    from hubloader.cache.store import CacheStore
+    from hubloader.resolve.resolver import Reachability
+    from hubloader.resolve.session import Session
+
+    secret = read_token(settings, token)
+    key = (settings, secret, _frozen(proxies), _frozen(headers), user_agent)
+    session = _SESSIONS.get(key)
+    if session is None:
+        store = CacheStore(
+            settings.cache_dir,
+            base_caches=settings.base_caches,
+            durability=settings.durability,
+            verify=settings.verify,
+            link_mode=settings.link_mode,
+        )
+        wiring = partial(
+            connect, settings, token=secret, proxies=proxies, headers=headers, user_agent=user_agent
+        )
+        reachability = _REACHABILITY.setdefault(settings.endpoint, Reachability())
+        made = Session(settings, wiring, store, reachability=reachability)
+        session = _SESSIONS.setdefault(key, made)  # of two threads at once, one wins
+        for oldest in list(_SESSIONS)[:-_MAX_SESSIONS]:
+            _SESSIONS.pop(oldest, None)
+    return session
+
+
+def _frozen(mapping: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((mapping or {}).items()))
+
+
+def connect(
+    settings: Settings,
+    *,
+    token: str | None = None,
+    proxies: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    user_agent: str = "",
+) -> HubClient:
+    """Make the client of the endpoint.
+
+    Args:
+        settings: endpoint, timeouts, retries.
+        token: sent to the endpoint's origin alone.
+        proxies: proxy by scheme; they win over the environment's.
+        headers: further headers, for the endpoint's origin alone.
+        user_agent: put before hubloader's own.
+
+    """
+    from hubloader.hub.client import HubClient
+    from hubloader.transport.base import Timeouts
+    from hubloader.transport.http import HttpTransport
+    from hubloader.transport.retry import RetryPolicy
+
+    return HubClient(
+        HttpTransport(pool_size=settings.max_workers, proxies=dict(proxies or {})),
+        endpoint=settings.endpoint,
+        token=token,
+        user_agent=_user_agent(settings, user_agent),
+        timeouts=Timeouts(connect=settings.connect_timeout, idle=settings.idle_timeout),
+        headers=headers,
+        retry=RetryPolicy(budget=settings.retry_budget),
+        min_rate=settings.min_rate,
+    )
+
+
+def _user_agent(settings: Settings, first: str) -> str:
+    import platform
+
+    from hubloader import __version__
+
+    parts = [first] if first else []
+    parts.append(f"hubloader/{__version__}")
+    if settings.telemetry:
+        parts.append(f"python/{platform.python_version()}")
+    if settings.user_agent_origin:
+        parts.append(f"origin/{settings.user_agent_origin}")
+    return "; ".join(parts)

@@ -1,0 +1,232 @@
+"""The few operations that change the cache, each safe alone.
+
+Everything in this package that creates, renames, syncs or deletes goes through here, so that what
+is made durable, and in which order, can be read (and tested) in one place. Files are created 0664
+and folders 0775 less the umask: never writable by everyone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from hubloader.cache.owner import this_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = [
+    "append",
+    "create",
+    "draft_name",
+    "freeze_mode",
+    "make_folders",
+    "random_name",
+    "read_at",
+    "remove",
+    "rename",
+    "sync_file",
+    "sync_filesystem",
+    "sync_folders",
+    "write_all",
+    "write_at",
+    "write_atomically",
+]
+
+_CREATE = (
+    os.O_RDWR
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+# A file system that cannot sync folders says so with these; nothing is lost that it could keep.
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
+
+
+def random_name() -> str:
+    """Return 8 hex digits that no other process uses."""
+    return os.urandom(4).hex()
+
+
+def draft_name() -> str:
+    """Return a name for a file that has none yet: it says whose it is, should its writer die."""
+    return f"{this_process().token}.{random_name()}"
+
+
+def create(path: str) -> int:
+    """Open a new file for reading and writing; it must not exist, not even as a link."""
+    return os.open(path, _CREATE, 0o664)
+
+
+def make_folders(path: str) -> list[str]:
+    """Make ``path`` and its parents; return the folders that changed, to be synced."""
+    if os.path.isdir(path):
+        return []
+    parent = os.path.dirname(path)
+    changed = make_folders(parent) if parent != path else []
+    try:
+        os.mkdir(path, 0o775)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return changed
+    return [*changed, parent]
+
+
+def rename(source: str, target: str) -> None:
+    """Give ``source`` the name ``target``, replacing what has it, in one step."""
+    os.replace(source, target)
+
+
+def remove(path: str) -> bool:
+    """Delete a file or link; False if nothing is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def freeze_mode(descriptor: int) -> None:
+    """Take the write bits off a finished content, so that nobody writes through a pointer."""
+    if os.name == "nt":  # Windows deletes no read-only file, and huggingface_hub must be able to
+        return
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    with contextlib.suppress(PermissionError):  # another user's file system, no ownership: keep it
+        os.fchmod(descriptor, mode & 0o444)
+
+
+def sync_file(descriptor: int) -> None:
+    """Force a file's content to the disk.
+
+    After an error the kernel may count the lost pages as clean: never sync such a file again,
+    write it anew. Source: PostgreSQL wiki, "Fsync Errors".
+    """
+    os.fsync(descriptor)
+
+
+def sync_folders(folders: Iterable[str]) -> None:
+    """Force the names in each folder to the disk."""
+    if os.name == "nt":  # folders cannot be opened there; NTFS journals names
+        return
+    for folder in sorted(set(folders)):
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def sync_filesystem(descriptor: int) -> bool:
+    """Force a whole file system to the disk in one call; False where that does not exist.
+
+    Source: syncfs(2). Before Linux 5.8 it told nothing of lost writes, so it counts from there on.
+    """
+    syncfs = _syncfs()
+    if syncfs is None:
+        return False
+    import ctypes
+
+    if syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return True
+
+
+def _syncfs() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    release = os.uname().release.split(".")
+    try:
+        if (int(release[0]), int(release[1])) < (5, 8):
+            return None
+    except (ValueError, IndexError):
+        return None
+    import ctypes
+
+    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    return found
+
+
+def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False) -> list[str]:
+    """Write a small file so that readers see all of it or the old one.
+
+    Args:
+        path: the file; its folder is made.
+        data: its whole content.
+        tmp: a folder on the same file system, for the file before it has its name.
+        durable: force the content to the disk before the name.
+
+    Returns:
+        The folders that changed: sync them to make the name durable too.
+
+    """
+    changed = [*make_folders(tmp), *make_folders(os.path.dirname(path))]
+    draft = os.path.join(tmp, draft_name())
+    descriptor = create(draft)
+    try:
+        try:
+            write_all(descriptor, data)
+            if durable:
+                sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        rename(draft, path)
+    except BaseException:
+        remove(draft)
+        raise
+    return [*changed, os.path.dirname(path)]
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data`` where the open file stands."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def append(path: str, data: bytes) -> None:
+    """Add to the end of a small file in one write, so that concurrent writers do not mix."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o664)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+_no_pread = threading.Lock()  # guards the file position where the system has only one per file
+
+
+def write_at(descriptor: int, offset: int, data: bytes | memoryview) -> None:
+    """Write all of ``data`` at ``offset`` bytes from the beginning."""
+    view = memoryview(data)
+    while view:
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(descriptor, view, offset)
+        else:
+            with _no_pread:
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                written = os.write(descriptor, view)
+        offset += written
+        view = view[written:]
+
+
+def read_at(descriptor: int, offset: int, length: int) -> bytes:
+    """Read up to ``length`` bytes at ``offset``; fewer at the end of the file."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, length, offset)
+    with _no_pread:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)

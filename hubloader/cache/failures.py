@@ -1,0 +1,105 @@
+"""The operating system's errors become ours: the one table for the cache.
+
+======================================  =================================================
+errno                                   becomes
+======================================  =================================================
+ENOSPC, EDQUOT                          DiskFull, with what was needed and what is free
+EROFS, EACCES, EPERM                    CacheReadOnly
+EMFILE, ENFILE                          CacheError, hint: raise the limit of open files
+ENAMETOOLONG                            CacheError, hint: a shorter cache folder
+EIO and every other                     CacheError, with the system's own words
+======================================  =================================================
+
+The error keeps ``errno`` and has the system's error as its cause.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from hubloader.errors import CacheError, CacheReadOnly, DiskFull, HubloaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["free_space", "guard", "is_absence", "translate"]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES})
+
+
+def is_absence(error: OSError) -> bool:
+    """Whether ``error`` says that nothing readable is there: a look-up's "no", not a fault."""
+    return error.errno in _ABSENT
+
+
+def free_space(path: str) -> tuple[int | None, int | None]:
+    """Return the free bytes and free inodes where ``path`` is, or would be; None for unknown."""
+    folder = path
+    while not os.path.isdir(folder):
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None, None
+        folder = parent
+    if not hasattr(os, "statvfs"):
+        import shutil
+
+        return shutil.disk_usage(folder).free, None
+    facts = os.statvfs(folder)
+    inodes = facts.f_favail if facts.f_files else None  # btrfs and others have no inode table
+    return facts.f_bavail * facts.f_frsize, inodes
+
+
+def translate(error: OSError, path: str, *, needed: int | None = None) -> HubloaderError:
+    """Return our error for the system's ``error`` at ``path``.
+
+    Args:
+        error: what the system said.
+        path: the file or folder it was about.
+        needed: the bytes that were to be written, where known.
+
+    """
+    ours = _choose(error, path, needed)
+    ours.errno = error.errno
+    return ours
+
+
+def _choose(error: OSError, path: str, needed: int | None) -> CacheError:
+    words = error.strerror or str(error)
+    if error.errno in _FULL:
+        free, _ = free_space(path)
+        what = "the quota is used up" if error.errno == errno.EDQUOT else "the disk is full"
+        return DiskFull(
+            f"{what} at {path}",
+            needed=needed,
+            free=free,
+            hint="make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another disk",
+        )
+    if error.errno in _READ_ONLY:
+        return CacheReadOnly(
+            f"the cache cannot be written at {path}: {words}",
+            hint="set HF_HUB_CACHE to a folder that can be written, and name this one in "
+            "HUBLOADER_BASE_CACHES",
+        )
+    hint = None
+    if error.errno in _TOO_MANY:
+        hint = "raise the limit of open files (`ulimit -n`), or use fewer workers"
+    elif error.errno == errno.ENAMETOOLONG:
+        hint = "set HF_HUB_CACHE to a shorter path"
+    return CacheError(f"the cache failed at {path}: {words}", hint=hint)
+
+
+@contextlib.contextmanager
+def guard(path: str, *, needed: int | None = None) -> Iterator[None]:
+    """Translate what the system raises inside; errors of ours pass unchanged."""
+    try:
+        yield
+    except HubloaderError:
+        raise
+    except OSError as error:
+        raise translate(error, path, needed=needed) from error

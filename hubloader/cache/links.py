@@ -1,0 +1,127 @@
+"""Make a pointer name a blob: by a symbolic link, a hard link, or a copy.
+
+Which of them a folder can do is tried once and remembered. A pointer is made beside and renamed
+into place: readers see the old one or the new one. A symbolic link is relative, as
+huggingface_hub's are, so that a cache may be moved; one into a base cache is absolute.
+
+A copy (Windows without the right to make links, some network folders) keeps the blob too, so that
+the same content under another commit costs no second download; it carries the blob's time, so the
+blob's stamp fits it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from hubloader.cache import disk
+
+if TYPE_CHECKING:
+    from hubloader.cache.layout import RepoLayout
+
+__all__ = ["LinkMode", "Linker", "points_at"]
+
+LinkMode = Literal["auto", "symlink", "hardlink", "copy"]
+_Way = Literal["symlink", "hardlink", "copy"]
+_COPY_CHUNK = 1024 * 1024  # bytes
+
+
+def points_at(pointer: str) -> str | None:
+    """Return the path a symbolic link names, made absolute and normal; None if it is no link."""
+    try:
+        target = os.readlink(pointer)
+    except OSError:
+        return None
+    return os.path.normpath(os.path.join(os.path.dirname(pointer), target))
+
+
+class Linker:
+    """Makes pointers.
+
+    Args:
+        mode: the way; ``auto`` takes the first of symlink, hardlink, copy that works.
+
+    """
+
+    def __init__(self, mode: LinkMode = "auto") -> None:
+        self.mode: LinkMode = mode
+        self._guard = threading.Lock()
+        self._ways: dict[str, _Way] = {}
+
+    def make(self, layout: RepoLayout, blob: str, pointer: str) -> list[str]:
+        """Let ``pointer`` name ``blob``, replacing what it named.
+
+        Returns:
+            The folders that changed; none if it named the blob already.
+
+        """
+        if points_at(pointer) == blob:
+            return []
+        changed = [*disk.make_folders(layout.tmp), *disk.make_folders(os.path.dirname(pointer))]
+        draft = os.path.join(layout.tmp, disk.draft_name())
+        try:
+            _MAKE[self._way(layout)](blob, pointer, draft)
+            disk.rename(draft, pointer)
+        finally:
+            # rename does nothing when both are already hard links to one file: the draft stays
+            disk.remove(draft)
+        return [*changed, os.path.dirname(pointer)]
+
+    def _way(self, layout: RepoLayout) -> _Way:
+        if self.mode != "auto":
+            return self.mode
+        with self._guard:
+            way = self._ways.get(layout.folder)
+            if way is None:
+                way = self._ways[layout.folder] = _probe(layout.tmp)
+            return way
+
+
+def _probe(folder: str) -> _Way:
+    """Find out what ``folder``'s file system can do, by doing it."""
+    target = os.path.join(folder, disk.draft_name())
+    os.close(disk.create(target))
+    ways: tuple[_Way, ...] = ("symlink", "hardlink")
+    try:
+        for way in ways:
+            draft = os.path.join(folder, disk.draft_name())
+            try:
+                _MAKE[way](target, target, draft)
+            except (OSError, NotImplementedError):  # no right, or no such thing here
+                continue
+            disk.remove(draft)
+            return way
+    finally:
+        disk.remove(target)
+    return "copy"
+
+
+def _symlink(blob: str, pointer: str, draft: str) -> None:
+    repo = os.path.dirname(os.path.dirname(blob))
+    inside = pointer.startswith(repo + os.sep)
+    os.symlink(os.path.relpath(blob, os.path.dirname(pointer)) if inside else blob, draft)
+
+
+def _hardlink(blob: str, pointer: str, draft: str) -> None:  # noqa: ARG001  # one signature for all
+    os.link(blob, draft)
+
+
+def _copy(blob: str, pointer: str, draft: str) -> None:  # noqa: ARG001  # one signature for all
+    source = os.open(blob, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        facts = os.fstat(source)
+        target = disk.create(draft)
+        try:
+            while data := os.read(source, _COPY_CHUNK):
+                disk.write_all(target, data)
+            disk.freeze_mode(target)
+            disk.sync_file(target)
+        finally:
+            os.close(target)
+        os.utime(draft, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+    finally:
+        os.close(source)
+
+
+_MAKE = {"symlink": _symlink, "hardlink": _hardlink, "copy": _copy}

@@ -1,0 +1,241 @@
+"""One downloader per content, where locks work; correct bytes where they do not.
+
+The lock saves bandwidth and nothing else: every writer has a private partial, and a content gets
+its name by one rename after its hash matched. So a lock may lie, hang or be missing without any
+harm but a second download. It is huggingface_hub's lock: an exclusive flock on
+``.locks/<repo folder>/<etag>.lock``, mode 0664, never deleted: both libraries wait for each other.
+
+Who waits for whom:
+
+=====================================  ====================================================
+the lock                               the asker
+=====================================  ====================================================
+is free                                has it: HELD, looks again, downloads
+is held, the content appears           stops waiting: READY
+is held by a process that dies         has it: the system frees a dead process's lock
+is held, the download moves            waits, up to ``limit``: then LockTimeout
+is held, nothing moves for ``stall``   goes on without it: STALLED (the holder hangs, is stopped,
+                                       or is on another machine that is gone)
+cannot be had: no flock (ENOSYS),      goes on without it: UNAVAILABLE
+no locks (ENOLCK), read-only, no
+right, a damaged ``.locks``
+lies (NFS, Lustre: everybody has it)   HELD, each of them: as many downloads, one result
+=====================================  ====================================================
+
+"Moves" means that a partial of that content grows, ours or huggingface_hub's. The holder is named
+from the kernel's list of locks, or from the partial's name.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from hubloader.cache import disk
+from hubloader.cache.partial import owner_of
+from hubloader.errors import LockTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hubloader.cache.layout import RepoLayout
+
+__all__ = ["BlobLock", "LockOutcome"]
+
+_PROC_LOCKS = "/proc/locks"
+_FIRST_PAUSE = 0.01  # seconds between looks, growing to:
+_LAST_PAUSE = 0.25
+_NO_LOCKS = frozenset(
+    {
+        errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EROFS, errno.EACCES,
+        errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT,
+        errno.EIO, errno.ENOSPC, errno.EDQUOT,
+    }
+)  # fmt: skip
+
+
+class LockOutcome(enum.Enum):
+    """How asking for a content's lock ended. Only after READY is there nothing left to do."""
+
+    HELD = "the lock is ours: look again, then download"
+    READY = "the content is there"
+    STALLED = "the holder makes no progress: go on without the lock"
+    UNAVAILABLE = "there are no locks here: go on without"
+
+
+class BlobLock:
+    """The lock of one content.
+
+    Args:
+        layout: the repository.
+        etag: the content.
+        ready: whether the content is there by now.
+        clock: seconds, monotonic.
+        sleep: waits for a number of seconds.
+
+    """
+
+    def __init__(
+        self,
+        layout: RepoLayout,
+        etag: str,
+        *,
+        ready: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._layout = layout
+        self._etag = etag
+        self._ready = ready
+        self._clock = clock
+        self._sleep = sleep
+        self._lock: Any = None
+
+    def acquire(
+        self,
+        *,
+        stall: float = 30.0,
+        limit: float | None = None,
+        on_wait: Callable[[str, float], None] | None = None,
+    ) -> LockOutcome:
+        """Ask for the lock, and wait for its holder while that makes sense.
+
+        Args:
+            stall: seconds without progress of the holder after which to go on alone.
+            limit: seconds in all after which to give up; None for no limit.
+            on_wait: told who holds it and how long we have waited, once a second.
+
+        Raises:
+            LockTimeout: ``limit`` passed.
+
+        """
+        begin = moved = told = self._clock()
+        seen, pause = self._activity(), _FIRST_PAUSE
+        while True:
+            got = self._try()
+            if got is not None:
+                return got
+            if self._ready():
+                return LockOutcome.READY
+            now = self._clock()
+            activity = self._activity()
+            if activity != seen:
+                seen, moved = activity, now
+            if limit is not None and now - begin >= limit:
+                raise self._timeout(now - begin)
+            if now - moved >= stall:
+                return LockOutcome.STALLED
+            if on_wait is not None and now - told >= 1.0:
+                told = now
+                on_wait(self.holder(), now - begin)
+            self._sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+
+    def release(self) -> None:
+        """Let the lock go, if it is held."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release(force=True)
+
+    def holder(self) -> str:
+        """Say who has the lock, as far as can be told."""
+        pid = _flock_holder(self._layout.lock(self._etag))
+        if pid is not None:
+            return f"process {pid}{_command(pid)}"
+        for name, _, _ in self._activity():
+            owner = owner_of(name)
+            if owner is not None:
+                return f"process {owner.pid}, which downloads it"
+        return "another process"
+
+    def _try(self) -> LockOutcome | None:
+        """Try once; None when another has it."""
+        import filelock  # first use: 38 ms that a warm load does not pay
+
+        path = self._layout.lock(self._etag)
+        try:
+            disk.make_folders(os.path.dirname(path))
+            lock = _make_lock(path)
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            return None
+        except NotImplementedError:  # filelock before 4 says so when flock is missing
+            return LockOutcome.UNAVAILABLE
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return LockOutcome.UNAVAILABLE
+            raise
+        self._lock = lock
+        return LockOutcome.HELD
+
+    def _timeout(self, waited: float) -> LockTimeout:
+        holder = self.holder()
+        return LockTimeout(
+            f"{holder} held the lock of {self._etag} for more than {waited:.0f} s",
+            holder=holder,
+            waited=waited,
+            hint="let it end, or stop it; --wait-lock sets how long to wait",
+        )
+
+    def _activity(self) -> tuple[tuple[str, int, int], ...]:
+        """Return the content's partials with what changes while they grow."""
+        return tuple(sorted(_growing(self._layout, self._etag)))
+
+
+def _make_lock(path: str) -> Any:
+    import filelock
+
+    # thread_local: a batch lets locks go in the thread that ends it
+    options: dict[str, Any] = {"mode": 0o664, "thread_local": False}
+    try:
+        return filelock.FileLock(path, **options, fallback_to_soft=False)
+    except TypeError:  # filelock before 4 has no soft fallback to switch off
+        return filelock.FileLock(path, **options)
+
+
+def _growing(layout: RepoLayout, etag: str) -> Iterator[tuple[str, int, int]]:
+    for folder, ours in ((layout.partials, True), (layout.blobs, False)):
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith(f"{etag}.") and (ours or name.endswith(".incomplete")):
+                yield from _facts(folder, name)
+
+
+def _facts(folder: str, name: str) -> Iterator[tuple[str, int, int]]:
+    for path in (os.path.join(folder, name, "data"), os.path.join(folder, name)):
+        try:
+            facts = os.lstat(path)
+        except OSError:
+            continue
+        yield name, facts.st_size, facts.st_mtime_ns
+        return
+
+
+def _flock_holder(path: str) -> int | None:
+    """Return the process that holds a flock, by the kernel's list; None if it does not tell.
+
+    Source: proc_locks(5): ``1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF``.
+    """
+    try:
+        facts = os.lstat(path)
+        with open(_PROC_LOCKS, encoding="ascii", errors="replace") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return None
+    device = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    pids = (f[4] for f in lines if len(f) > 5 and f[1] == "FLOCK" and f[5] == device)
+    return next((int(pid) for pid in pids if pid.isdigit() and int(pid) > 0), None)
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return f" ({file.read().strip()})"
+    except OSError:
+        return ""

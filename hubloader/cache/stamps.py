@@ -1,0 +1,87 @@
+"""Remember which files on disk were seen to hold what their etag says.
+
+A stamp is the size and modification time of a file at the moment its hash matched. While a file
+has a known stamp it is trusted without reading it; when the stamp changed, or there is none
+(another tool wrote the file), it is hashed once. Stamps are written only after the content is safe
+on the disk: after a power cut a file with a stamp is a whole file.
+
+One small file per etag, a line per stamp: a snapshot without links has several copies of a
+content, each with its own time. Lines are appended, so no two writers lose each other's; a torn
+line is not a stamp.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from hubloader.cache import disk
+from hubloader.cache.failures import is_absence
+
+__all__ = ["Stamp", "add", "find", "forget", "known", "newest"]
+
+_LINE = re.compile(r"1 (\d{1,20}) (\d{1,25}) ([0-9a-f]{64})")
+_MAX_FILE = 4096  # bytes: some thirty stamps; beyond, old ones go
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a verified file looked like: ``size`` in bytes, ``mtime_ns`` in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, facts: os.stat_result, sha256: str) -> Stamp:
+        """Stamp the file that ``facts`` are about."""
+        return cls(facts.st_size, facts.st_mtime_ns, sha256)
+
+
+def known(path: str) -> tuple[Stamp, ...]:
+    """Read the stamps at ``path``; none if nothing can be read there."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read(2 * _MAX_FILE)
+    except OSError as error:
+        if is_absence(error):
+            return ()
+        raise
+    found = (_LINE.fullmatch(line) for line in text.split("\n"))
+    return tuple(Stamp(int(m[1]), int(m[2]), m[3]) for m in found if m)
+
+
+def find(path: str, facts: os.stat_result) -> Stamp | None:
+    """Return the stamp at ``path`` that fits the file that ``facts`` are about."""
+    for stamp in known(path):
+        if stamp.size == facts.st_size and stamp.mtime_ns == facts.st_mtime_ns:
+            return stamp
+    return None
+
+
+def newest(path: str) -> Stamp | None:
+    """Return the last stamp at ``path``, whatever the file looks like now."""
+    stamps = known(path)
+    return stamps[-1] if stamps else None
+
+
+def add(path: str, stamp: Stamp) -> None:
+    """Write one more stamp at ``path``."""
+    disk.make_folders(os.path.dirname(path))
+    if _size(path) > _MAX_FILE:
+        disk.remove(path)
+    line = f"\n1 {stamp.size} {stamp.mtime_ns} {stamp.sha256}\n"  # the first break ends a torn line
+    disk.append(path, line.encode("ascii"))
+
+
+def forget(path: str) -> None:
+    """Drop all stamps at ``path``."""
+    disk.remove(path)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,128 @@
+"""Listings on disk: ``trees/<commit>.json`` in huggingface_hub's format, and our seal beside it.
+
+::
+
+    {"format_version": 1,
+     "files": {"config.json": {"size": 519, "blob_id": "<git sha1>"},
+               "model.safetensors": {"size": 9, "blob_id": "…", "lfs_sha256": "…", "lfs_size": 9,
+                                     "xet_hash": "…"}}}
+
+A listing that was emptied or shortened would make files look absent. So what we write is sealed: a
+digest of names, sizes and hashes in ``.hubloader/trees/``. A listing that does not fit its seal
+counts as not there. One without a seal (huggingface_hub wrote it) is taken as it is.
+
+Source: huggingface_hub 2.4.0 ``_tree_cache.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from hubloader.cache.failures import is_absence
+from hubloader.errors import InvalidReference
+from hubloader.names import check_filename, is_commit, is_etag
+from hubloader.types import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hubloader.cache.layout import RepoLayout
+
+__all__ = ["format_tree", "parse_tree", "read_tree", "seal"]
+
+_FORMAT_VERSION = 1
+_MAX_FILE = 512 * 1024 * 1024  # bytes: a million files; more is no listing
+
+
+def read_tree(layout: RepoLayout, commit: str) -> dict[str, Entry] | None:
+    """Return what ``commit`` holds; None if no listing is kept, or not one to be trusted."""
+    data = _read(layout.tree(commit))
+    if data is None:
+        return None
+    entries = parse_tree(data)
+    sealed = _read(layout.tree_digest(commit))
+    if entries is None or (sealed is not None and sealed.strip() != seal(entries).encode()):
+        return None
+    return entries
+
+
+def parse_tree(data: bytes) -> dict[str, Entry] | None:
+    """Read a listing's JSON; None if it is not one.
+
+    Files whose names cannot be stored on every platform are left out: nothing here opens them.
+    """
+    try:
+        document = json.loads(data)
+        if document["format_version"] != _FORMAT_VERSION:
+            return None
+        files = document["files"].items()
+        found = {name: _parse_entry(facts) for name, facts in files if _is_filename(name)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return {name: entry for name, entry in found.items() if entry is not None}
+
+
+def format_tree(entries: Mapping[str, Entry]) -> bytes | None:
+    """Write a listing as huggingface_hub does; None if it lacks a size or hash of some file."""
+    files: dict[str, dict[str, Any]] = {}
+    for name in sorted(entries):
+        entry = entries[name]
+        if entry.size is None or not (entry.git_sha1 or entry.sha256):
+            return None
+        facts: dict[str, Any] = {"size": entry.size, "blob_id": entry.git_sha1 or ""}
+        if entry.sha256 is not None:
+            facts |= {"lfs_sha256": entry.sha256, "lfs_size": entry.size}
+        if entry.xet_hash is not None and _is_xet_hash(entry.xet_hash):
+            facts["xet_hash"] = entry.xet_hash
+        files[name] = facts
+    return json.dumps({"format_version": _FORMAT_VERSION, "files": files}, indent=1).encode("ascii")
+
+
+def seal(entries: Mapping[str, Entry]) -> str:
+    """Return a digest of what a listing says, however it is written."""
+    content = hashlib.sha256()
+    for name in sorted(entries):
+        entry = entries[name]
+        content.update(f"{entry.sha256 or entry.git_sha1} {entry.size} {name}\n".encode())
+    return content.hexdigest()
+
+
+def _parse_entry(facts: Mapping[str, Any]) -> Entry | None:
+    sha256 = facts.get("lfs_sha256")
+    size = facts["size"] if sha256 is None else facts.get("lfs_size", facts["size"])
+    git_sha1, xet_hash = facts["blob_id"], facts.get("xet_hash")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise TypeError("a size is a count of bytes")
+    if sha256 is not None and not (len(sha256) == 64 and is_etag(sha256)):
+        raise ValueError("not a sha256")
+    if sha256 is None and not is_commit(git_sha1):
+        raise ValueError("not a git sha1")
+    known_xet = xet_hash if isinstance(xet_hash, str) and _is_xet_hash(xet_hash) else None
+    return Entry(size, git_sha1 if is_commit(git_sha1) else None, sha256, known_xet)
+
+
+def _is_xet_hash(text: str) -> bool:
+    return len(text) == 64 and is_etag(text)
+
+
+def _is_filename(name: str) -> bool:
+    try:
+        check_filename(name)
+    except InvalidReference:
+        return False
+    return True
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > _MAX_FILE:
+                return None
+            return file.read()
+    except OSError as error:
+        if is_absence(error):
+            return None
+        raise

@@ -1,0 +1,90 @@
+"""Hash what is doubted; remember it as good, or set it aside.
+
+A content that another tool wrote, or whose stamp changed, is read once. A bad one is moved to the
+repository's ``.hubloader/quarantine``, kept there for a report; first every pointer to it goes,
+because a pointer that leads nowhere hides the whole repository from huggingface_hub's scan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from hubloader.cache import disk, stamps
+from hubloader.cache.digest import hash_file
+from hubloader.cache.failures import guard
+from hubloader.cache.links import points_at
+from hubloader.cache.lookup import can_keep_stamps
+from hubloader.errors import CacheReadOnly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubloader.cache.layout import RepoLayout
+    from hubloader.cache.lookup import Found
+
+__all__ = ["hash_found", "set_aside"]
+
+
+def hash_found(
+    found: Found,
+    etag: str,
+    home: RepoLayout,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> bool:
+    """Return whether a content is what its etag says; if so, stamp it where that can be kept.
+
+    Args:
+        found: the content.
+        etag: what it should be.
+        home: the repository in the writable cache, which keeps the stamp.
+        progress: told the number of bytes of each step.
+
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    with guard(found.path):
+        descriptor = os.open(found.path, flags | getattr(os, "O_BINARY", 0))
+        try:
+            content = hash_file(descriptor, etag, progress=progress)
+            facts = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    if not content.matches:
+        return False
+    still = facts.st_mtime_ns == found.facts.st_mtime_ns  # else it was written to meanwhile
+    if still and can_keep_stamps(home):
+        with contextlib.suppress(CacheReadOnly), guard(home.own):
+            stamps.add(home.stamp(etag), stamps.Stamp.of(facts, content.sha256))
+    return True
+
+
+def set_aside(found: Found, etag: str) -> None:
+    """Take a bad content out of service, with every pointer to it."""
+    layout = found.layout
+    stamps.forget(layout.stamp(etag))
+    if found.path == found.pointer:
+        _to_quarantine(layout, found.path, etag)
+        return
+    blob = layout.blob(etag)
+    for pointer in _pointers_to(layout, blob):
+        disk.remove(pointer)
+    if os.path.islink(blob):  # into huggingface_hub's shared store: its file is not ours to move
+        disk.remove(blob)
+    elif os.path.exists(blob):
+        _to_quarantine(layout, blob, etag)
+
+
+def _to_quarantine(layout: RepoLayout, path: str, etag: str) -> None:
+    disk.make_folders(layout.quarantine)
+    disk.rename(path, os.path.join(layout.quarantine, f"{etag}.{disk.random_name()}"))
+
+
+def _pointers_to(layout: RepoLayout, blob: str) -> list[str]:
+    """Return every pointer in every snapshot that links to ``blob``."""
+    found = []
+    for folder, _, names in os.walk(layout.snapshots):
+        paths = (os.path.join(folder, name) for name in names)
+        found += [path for path in paths if points_at(path) == blob]
+    return found

@@ -1,0 +1,375 @@
+"""Write one content: privately, counted, hashed, and named only when it is right.
+
+The life of a ``BlobWriter``: bytes come in order (``write``) or as ranges from several threads
+(``write_at``) into a private partial file; ``commit`` compares size and hash with what the Hub
+announced and only then gives the file its name; ``suspend`` leaves the partial for whoever comes
+next; ``discard`` deletes it. There is no other way for bytes to get a name in the cache.
+
+Hashing runs along: bytes that arrive in order are hashed from memory, what was written further on
+is read back when the bytes before it have come. First write wins: bytes that are there are never
+written over, so what was hashed is what is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hubloader.cache import disk
+from hubloader.cache.digest import ContentHash
+from hubloader.cache.failures import guard
+from hubloader.cache.journal import hash_line, sparse_line, write_line
+from hubloader.cache.owner import this_process
+from hubloader.cache.partial import LARGE, Partial, adopt, create_partial
+from hubloader.cache.ranges import Ranges
+from hubloader.cache.stamps import Stamp
+from hubloader.errors import CacheError, IntegrityError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from hubloader.cache.layout import RepoLayout
+    from hubloader.cache.publish import Publisher
+
+__all__ = ["BlobWriter"]
+
+_READ_BACK = 1024 * 1024  # bytes read and hashed at a time
+_CATCH_UP = 4 * 1024 * 1024  # bytes one call to write_at may hash for the others
+_CHECKPOINT = LARGE  # bytes between hashes in the journal
+_UNNOTED = 1024 * 1024  # bytes written and not yet in the journal: lost to a resume after a kill
+
+
+class BlobWriter:
+    """Take in one content.
+
+    Args:
+        layout: the repository it belongs to.
+        etag: its announced hash, and its name.
+        size: its announced length in bytes; None if the server does not say.
+        publisher: gives it its name.
+        resume: take over what an earlier writer left.
+
+    Raises:
+        DiskFull, CacheReadOnly, CacheError: the cache cannot be written.
+
+    """
+
+    def __init__(
+        self,
+        layout: RepoLayout,
+        etag: str,
+        size: int | None,
+        publisher: Publisher,
+        *,
+        resume: bool = True,
+    ) -> None:
+        self.etag = etag
+        self.size = size
+        self._layout = layout
+        self._publisher = publisher
+        self._lock = threading.Lock()  # guards the ranges and the journal
+        self._hashing = threading.Lock()  # held by the one thread that hashes
+        self._finished = False
+        with guard(layout.partials, needed=size):
+            self._begin(resume=resume)
+
+    def _begin(self, *, resume: bool) -> None:
+        large = self.size is None or self.size >= LARGE
+        partial = adopt(self._layout, self.etag) if resume and large else None
+        self._partial = partial or create_partial(self._layout, self.etag, large=large)
+        self._start_over()
+        if partial is not None:
+            self._go_on(partial)
+
+    def _start_over(self) -> None:
+        self._written = Ranges()
+        self._claimed = Ranges()
+        self._unnoted: list[tuple[int, int]] = []
+        self._sparse = self._partial.state.sparse
+        self._hashed = 0
+        self._content = None if self.size is None else ContentHash(self.etag, self.size)
+
+    def _go_on(self, partial: Partial) -> None:
+        length = os.fstat(partial.data).st_size
+        available = partial.state.available(length)
+        if self.size is None or available.end > self.size:
+            self._drop_bytes()
+            return
+        if partial.state.boot != this_process().boot:
+            good = self._good_prefix(partial.state.hashes, available.prefix)
+            os.ftruncate(partial.data, good)
+            partial.restart_journal(
+                hash_line(*pair) for pair in partial.state.hashes if pair[0] <= good
+            )
+            self._sparse, available = False, Ranges([(0, good)])
+        self._written, self._claimed = available, Ranges(available)
+
+    def _good_prefix(self, hashes: list[tuple[int, str]], length: int) -> int:
+        """Hash what an earlier boot left, and keep it as far as it is what was noted then."""
+        good = 0
+        for offset, sha256 in hashes:
+            if offset > length or offset < self._hashed:
+                break
+            self._hash_from_disk(offset)
+            if self._content is None or self._content.sha256 != sha256:
+                break
+            good = offset
+        if self._hashed != good and self.size is not None:
+            self._hashed, self._content = 0, ContentHash(self.etag, self.size)
+        return good
+
+    # what is here
+
+    @property
+    def received(self) -> int:
+        """Bytes that are here, of this download and of those it took over."""
+        with self._lock:
+            return self._written.total
+
+    @property
+    def position(self) -> int:
+        """Where ``write`` goes on: the end of what is here without a gap from the beginning."""
+        with self._lock:
+            return self._written.prefix
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Return the half-open ranges of bytes that still have to be fetched.
+
+        Raises:
+            ValueError: the size is not known, so nobody can tell.
+
+        """
+        if self.size is None:
+            raise ValueError("what is missing of a content of unknown size cannot be told")
+        with self._lock:
+            return self._written.missing(0, self.size)
+
+    # bytes in
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes in order, from ``position`` on.
+
+        Raises:
+            IntegrityError: more bytes than announced; the partial is gone.
+            DiskFull, CacheReadOnly, CacheError: the bytes could not be written.
+
+        """
+        self.write_at(self.position, data)
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes that begin at ``offset``; several threads may call this at once.
+
+        Bytes that are here already are left as they are.
+
+        Raises:
+            IntegrityError: bytes beyond the announced size; the partial is gone.
+            DiskFull, CacheReadOnly, CacheError: the bytes could not be written.
+
+        """
+        self._check_open()
+        view = memoryview(data).cast("B")
+        end = offset + len(view)
+        if self.size is not None and end > self.size:
+            self.discard()
+            raise IntegrityError(
+                f"the server sent more than the {self.size} bytes of {self.etag}",
+                expected=f"{self.size} bytes",
+                actual=f"at least {end} bytes",
+            )
+        with guard(self._partial.path, needed=self.size):
+            for start, stop in self._claim(offset, end):
+                self._store(start, view[start - offset : stop - offset])
+
+    def _claim(self, start: int, end: int) -> list[tuple[int, int]]:
+        with self._lock:
+            pieces = self._claimed.missing(start, end)
+            for piece in pieces:
+                self._claimed.add(*piece)
+            if not self._sparse and start > self._written.prefix:
+                self._partial.note(sparse_line())
+                for have in self._written:
+                    self._partial.note(write_line(*have))
+                self._sparse = True
+            return pieces
+
+    def _store(self, start: int, piece: memoryview) -> None:
+        end = start + len(piece)
+        try:
+            disk.write_at(self._partial.data, start, piece)
+        except OSError:
+            with self._lock:
+                self._claimed.remove(start, end)
+            raise
+        with self._lock:
+            self._written.add(start, end)
+            self._note_written(start, end)
+        self._hash_along(start, piece)
+
+    def _note_written(self, start: int, end: int) -> None:
+        if not self._sparse:
+            return
+        self._unnoted.append((start, end))
+        if sum(stop - begin for begin, stop in self._unnoted) >= _UNNOTED:
+            self._flush_notes()
+
+    def _flush_notes(self) -> None:
+        for start, end in Ranges(self._unnoted):
+            self._partial.note(write_line(start, end))
+        self._unnoted.clear()
+
+    # hashing
+
+    def _hash_along(self, start: int, piece: memoryview) -> None:
+        """Hash what just came if its turn is now, and some of what waits behind it."""
+        if self._content is None or not self._hashing.acquire(blocking=False):
+            return
+        try:
+            if start == self._hashed:
+                self._hash(piece)
+            self._hash_from_disk(min(self.position, self._hashed + _CATCH_UP))
+        finally:
+            self._hashing.release()
+
+    def _hash_from_disk(self, until: int) -> None:
+        while self._hashed < until:
+            wanted = min(_READ_BACK, until - self._hashed)
+            data = disk.read_at(self._partial.data, self._hashed, wanted)
+            if not data:
+                raise CacheError(f"the partial {self._partial.path} is shorter than was written")
+            self._hash(memoryview(data))
+
+    def _hash(self, piece: memoryview) -> None:
+        """Hash, stopping at each checkpoint to note the hash so far."""
+        if self._content is None:
+            return
+        while piece:
+            room = _CHECKPOINT - self._hashed % _CHECKPOINT
+            self._content.update(piece[:room])
+            self._hashed += len(piece[:room])
+            piece = piece[room:]
+            if self._hashed % _CHECKPOINT == 0 and self._partial.journal is not None:
+                line = hash_line(self._hashed, self._content.sha256)
+                with self._lock:
+                    self._partial.note(line)
+
+    # the end
+
+    def commit(self) -> Path:
+        """Compare size and hash with what was announced, and name the content.
+
+        Inside ``CacheStore.batch`` a small content gets its name when the batch ends.
+
+        Returns:
+            The blob's path.
+
+        Raises:
+            IntegrityError: the hash is another (the bytes are gone), or bytes are missing (they are
+                kept, and the writer is suspended).
+            DiskFull, CacheReadOnly, CacheError: the content could not be made safe or named.
+
+        """
+        self._check_open()
+        with guard(self._partial.path, needed=self.size):
+            self._check_size()
+            self._finish_hash()
+            content = self._content
+            if content is None or not content.matches:
+                actual = None if content is None else content.actual
+                self.discard()
+                raise IntegrityError(
+                    f"the content has the hash {actual}, the Hub announced {self.etag}",
+                    expected=self.etag,
+                    actual=actual,
+                )
+            return self._publish(content.sha256)
+
+    def _check_size(self) -> None:
+        if self.size is None:
+            self.size = self.received
+            self._content = ContentHash(self.etag, self.size)
+        received = self.received
+        if received != self.size:
+            self.suspend()
+            raise IntegrityError(
+                f"{received} of the {self.size} bytes of {self.etag} are here",
+                expected=f"{self.size} bytes",
+                actual=f"{received} bytes",
+            )
+
+    def _finish_hash(self) -> None:
+        with self._hashing:
+            self._hash_from_disk(self.size or 0)
+
+    def _publish(self, sha256: str) -> Path:
+        disk.freeze_mode(self._partial.data)
+        stamp = Stamp.of(os.fstat(self._partial.data), sha256)
+        self._finished = True
+        try:
+            path = self._publisher.name_blob(self._layout, self.etag, self._partial, stamp)
+        except BaseException:
+            self._partial.remove()
+            raise
+        return Path(path)
+
+    def restart(self) -> None:
+        """Forget every byte: the server began anew.
+
+        Raises:
+            CacheError: the partial could not be emptied.
+
+        """
+        self._check_open()
+        with guard(self._partial.path), self._hashing, self._lock:
+            self._drop_bytes()
+
+    def _drop_bytes(self) -> None:
+        os.ftruncate(self._partial.data, 0)
+        self._partial.restart_journal()
+        self._partial.state.sparse = False
+        self._start_over()
+
+    def suspend(self) -> None:
+        """Stop here; the next writer of this content goes on, in this process or another.
+
+        A content below 8 MiB is fetched anew: keeping its bytes costs more than they do.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        if not self._partial.large:
+            self._partial.remove()
+            return
+        with guard(self._partial.path), self._lock:
+            try:
+                self._flush_notes()
+                self._partial.release()
+            finally:
+                self._partial.close()
+
+    def discard(self) -> None:
+        """Throw the bytes away."""
+        if not self._finished:
+            self._finished = True
+            with contextlib.suppress(OSError):  # what cannot be deleted is left to `prune`
+                self._partial.remove()
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise ValueError("the writer has ended")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Suspend, unless the content was committed or discarded."""
+        self.suspend()

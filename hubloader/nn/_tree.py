@@ -1,0 +1,84 @@
+"""A module tree for frameworks that have none we want: named slots, filled when weights come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hubloader.types import LoadReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["Slot", "Tree", "load_slots"]
+
+
+class Slot(NamedTuple):
+    """A parameter's place: its dotted name, who holds it under which attribute, its shape."""
+
+    name: str
+    owner: Tree
+    attribute: str
+    shape: tuple[int, ...]
+
+
+class Tree:
+    """A layer with slots for parameters and with other layers as attributes."""
+
+    training = False
+
+    def slot(self, name: str, shape: tuple[int, ...]) -> None:
+        """Declare a parameter; its attribute is None until it is loaded."""
+        self.__dict__.setdefault("_shapes", {})[name] = shape
+        setattr(self, name, None)
+
+    def children(self) -> Iterator[tuple[str, Tree]]:
+        """Yield the layers right below, in the order they were set."""
+        return ((name, child) for name, child in vars(self).items() if isinstance(child, Tree))
+
+    def slots(self, prefix: str = "") -> Iterator[Slot]:
+        """Yield every parameter's place, in definition order."""
+        for name, shape in self.__dict__.get("_shapes", {}).items():
+            yield Slot(prefix + name, self, name, shape)
+        for name, child in self.children():
+            yield from child.slots(f"{prefix}{name}.")
+
+    def train(self, mode: bool = True) -> None:
+        """Set ``training`` here and below."""
+        if self.training != mode:
+            self.training = mode
+        for _, child in self.children():
+            child.train(mode)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute."""
+        return self.forward(*args, **kwargs)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute; every layer has its own."""
+        raise NotImplementedError
+
+
+def load_slots(
+    module: Tree, tensors: Mapping[str, Any], to_native: Callable[[Any, Slot], Any]
+) -> LoadReport:
+    """Fill the slots that ``tensors`` has a value of the right shape for."""
+    loaded, missing, mismatched = [], [], []
+    names = set()
+    for slot in module.slots():
+        names.add(slot.name)
+        if slot.name not in tensors:
+            missing.append(slot.name)
+            continue
+        tensor = tensors[slot.name]
+        shape = tuple(tensor.shape)
+        if shape != slot.shape:
+            mismatched.append((slot.name, shape, slot.shape))
+            continue
+        setattr(slot.owner, slot.attribute, to_native(tensor, slot))
+        loaded.append(slot.name)
+    return LoadReport(
+        loaded=tuple(loaded),
+        missing=tuple(missing),
+        unexpected=tuple(sorted(set(tensors) - names)),
+        mismatched=tuple(mismatched),
+    )

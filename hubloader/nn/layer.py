@@ -1,0 +1,424 @@
+"""The words an architecture is written in: ``Layer``, and the ``Kit`` that binds it to a framework.
+
+An architecture is text: ``Layer`` subclasses that build their children from ``self.nn`` and
+compute in ``forward``. A kit binds such a class to one framework's own module base, so that on
+torch a layer *is* a ``torch.nn.Module`` with the checkpoint's parameter names, on TensorFlow a
+``tf.Module``, and with numpy a plain object. Nothing here imports a framework.
+
+Rules of the ops, the same on every kit (``tests/contract/test_kits.py`` holds each to numpy):
+
+* shapes are given in comments as ``B`` batch, ``T`` tokens, ``H`` heads, ``D`` width of a head;
+* a mask is boolean, and True attends;
+* a row of attention that may look at nothing attends everywhere alike (what transformers' eager
+  attention does), never NaN;
+* weights keep the layout of the checkpoint: ``Linear.weight`` is ``(out, in)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import types
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+    from typing_extensions import ParamSpec
+
+    from hubloader.types import LoadReport
+
+    P = ParamSpec("P")
+
+__all__ = ["UNTRACED", "Kit", "Layer", "Tensor", "Trace"]
+
+Tensor = Any
+"""A framework's own tensor. The frameworks share no type that a checker could hold them to."""
+
+L = TypeVar("L", bound="Layer")
+
+
+@dataclass
+class Trace:
+    """What one call should keep on its way through a model, and what it kept.
+
+    Args:
+        hidden_states: keep the embeddings' output and every layer's, each (B, T, hidden_size).
+        attentions: keep every layer's attention probabilities, each (B, H, T, T); that call
+            computes attention in the open, without a fused kernel.
+
+    """
+
+    hidden_states: bool = False
+    attentions: bool = False
+    kept_hidden_states: list[Tensor] = field(default_factory=list)
+    kept_attentions: list[Tensor] = field(default_factory=list)
+
+    def hidden(self, x: Tensor) -> None:
+        """Keep hidden states (B, T, hidden_size), if asked to."""
+        if self.hidden_states:
+            self.kept_hidden_states.append(x)
+
+    def attention(self, probabilities: Tensor) -> None:
+        """Keep attention probabilities (B, H, T, T), if asked to."""
+        if self.attentions:
+            self.kept_attentions.append(probabilities)
+
+
+UNTRACED = Trace()
+"""Keeps nothing: what a model is called with when nobody asked."""
+
+
+class Layer:
+    """A piece of network, written once, that runs on any kit.
+
+    Attribute paths are the checkpoint's parameter names. A ``Layer`` is never instantiated
+    directly: ``kit.make(cls, config)`` first binds it to the framework's module base.
+    """
+
+    nn: ClassVar[Kit]
+    origin: ClassVar[type[Layer]]
+
+    training: bool
+
+    if TYPE_CHECKING:  # at run time these are the framework's
+
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            """Compute; every layer has its own."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Compute, with what the framework does around it."""
+
+
+class _LinearMaker(Protocol):
+    def __call__(self, n_in: int, n_out: int, /, bias: bool = True) -> Any: ...
+
+
+class _EmbeddingMaker(Protocol):
+    def __call__(self, rows: int, width: int, /, padding_idx: int | None = None) -> Any: ...
+
+
+class _NormMaker(Protocol):
+    def __call__(self, width: int, /, *, eps: float = 1e-5, bias: bool = True) -> Any: ...
+
+
+class _DropoutMaker(Protocol):
+    def __call__(self, p: float = 0.5) -> Any: ...
+
+
+class Kit(ABC):
+    """What a framework gives to architectures: a module base, seven layers, ops, and loading.
+
+    A kit grows by reason only: a new op enters all kits at once, with its row in
+    ``tests/contract/test_kits.py``.
+    """
+
+    name: str
+    """``numpy``, ``torch``, ``torch-eager``, ``tf``: what ``hubloader.nn.get_kit`` finds it by."""
+
+    Module: type[Any]
+    Linear: _LinearMaker
+    """y = x Wᵀ + b with weight (out, in): (..., in) -> (..., out)."""
+    Embedding: _EmbeddingMaker
+    """Rows of weight (rows, width): int (...) -> (..., width). The padding row has no gradient."""
+    LayerNorm: _NormMaker
+    """Mean 0 and variance 1 over the last axis, then scaled and shifted."""
+    Dropout: _DropoutMaker
+    """Zeroes a share ``p`` while training, nothing otherwise; ``.p`` is readable."""
+    Identity: Callable[[], Any]
+    ModuleList: Callable[[Sequence[Any]], Any]
+    Conv1d: Callable[..., Any]
+    """Over tokens, to the same length: weight (out, in, kernel), x (B, T, in) -> (B, T, out)."""
+
+    def __init__(self) -> None:
+        self._bound: dict[tuple[type[Layer], type | None, str], type[Any]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kit_of, (type(self).__module__, self.name)
+
+    # --- binding --------------------------------------------------------------------------------
+
+    def bind(
+        self, cls: type[Layer], mixin: type | None = None, *, name: str | None = None
+    ) -> type[Any]:
+        """Return the framework's own class for ``cls``: the same object every time.
+
+        Args:
+            cls: the layer.
+            mixin: a class put before it in the method order (its ``forward`` may call
+                ``super().forward``); children are bound without it.
+            name: the class's name; the layer's own unless given.
+
+        """
+        key = (cls, mixin, name or cls.__name__)
+        if key not in self._bound:
+            body = {
+                "nn": self,
+                "origin": cls,
+                "mixin": mixin,
+                "__doc__": cls.__doc__,
+                "__module__": (mixin or cls).__module__,
+                "__reduce_ex__": _reduce,
+            }
+            bases = (cls, self.Module) if mixin is None else (mixin, cls, self.Module)
+            made = types.new_class(key[2], bases, exec_body=lambda ns: ns.update(body))
+            return self._bound.setdefault(key, made)  # one class, whichever thread was first
+        return self._bound[key]
+
+    def make(self, cls: Callable[P, L], *args: P.args, **kwargs: P.kwargs) -> L:
+        """Build a layer on this kit, as a child of the layer that is being built."""
+        bound: Callable[P, L] = self.bind(cls)  # type: ignore[arg-type]  # a Layer class: see L
+        return bound(*args, **kwargs)
+
+    def stack(self, cls: Callable[P, L], n: int, *args: P.args, **kwargs: P.kwargs) -> Sequence[L]:
+        """Build ``n`` alike layers; iterates, has a length, and names its children 0, 1, …."""
+        layers: Sequence[L] = self.ModuleList([self.make(cls, *args, **kwargs) for _ in range(n)])
+        return layers
+
+    # --- a model's life -------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, cls: type[Layer], *args: Any, **options: Any) -> Any:
+        """Build a whole model in eval mode and without weights: nothing large is allocated.
+
+        Args:
+            cls: the model's layer.
+            args: what its ``__init__`` takes.
+            options: ``mixin`` and ``name``, as in ``bind``.
+
+        """
+
+    @abstractmethod
+    def load(
+        self,
+        module: Any,
+        tensors: Mapping[str, Any],
+        *,
+        dtype: str | None = None,
+        device: Any = None,
+    ) -> LoadReport:
+        """Put weights into a module built by ``build``.
+
+        Args:
+            module: the model.
+            tensors: parameter name -> numpy array, or the framework's own tensor. numpy has no
+                bfloat16: it travels as the structured dtype ``[("bfloat16", "<u2")]``. On torch a
+                writable array is used in place, never copied, if its dtype is the wanted one.
+            dtype: ``"float32"``, ``"float16"``, ``"bfloat16"``, ``"float64"``; None keeps what the
+                tensors have. numpy computes in float32 always.
+            device: where to; the framework's default if None.
+
+        Returns:
+            What was loaded, is missing (still without a value), unexpected, or of another shape
+            (not loaded).
+
+        """
+
+    @abstractmethod
+    def parameters(self, module: Any) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in definition order; needs no weights."""
+
+    @abstractmethod
+    def export(self, module: Any) -> dict[str, NDArray[Any]]:
+        """Every parameter as a numpy array (bfloat16 as in ``load``), sharing memory if it can."""
+
+    @abstractmethod
+    def buffer(self, module: Any, name: str, array: NDArray[Any]) -> None:
+        """Give a layer a constant table under ``module.<name>``, in no checkpoint.
+
+        It lies where the module's parameters lie, and is there although ``build`` allocates none.
+        """
+
+    @abstractmethod
+    def train(self, module: Any, mode: bool = True) -> None:
+        """Switch dropout on or off, in the module and in everything below it."""
+
+    def arrays(self, tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the framework's own tensors as numpy arrays (bfloat16 as in ``load``)."""
+        import numpy as np  # first use: importing this module needs none
+
+        return {name: np.asarray(value) for name, value in tensors.items()}
+
+    def inference(self) -> AbstractContextManager[Any]:
+        """Where nothing is noted for gradients; outside of training frameworks: nothing special."""
+        return contextlib.nullcontext()
+
+    def register(self, mapping: type[Any]) -> None:  # noqa: B027  most kits have nothing to do
+        """Let the framework look into a dictionary type of ours, made of its items, as into dict.
+
+        Where frameworks walk any mapping, nothing is to do.
+        """
+
+    # --- shapes ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def shape(self, x: Tensor) -> tuple[Any, ...]:
+        """Sizes: ints where known, the framework's scalars where not."""
+
+    @abstractmethod
+    def reshape(self, x: Tensor, shape: Sequence[Any]) -> Tensor:
+        """The same numbers in another shape; one size may be -1."""
+
+    @abstractmethod
+    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """Axes in another order, all of them named."""
+
+    @abstractmethod
+    def concat(self, xs: Sequence[Tensor], axis: int = -1) -> Tensor:
+        """Join along an axis."""
+
+    @abstractmethod
+    def split(self, x: Tensor, parts: int) -> Sequence[Tensor]:
+        """Cut the last axis into equal parts."""
+
+    # --- making and changing tensors ------------------------------------------------------------
+
+    @abstractmethod
+    def arange(self, n: Any, like: Tensor) -> Tensor:
+        """0, 1, … n-1 as integers, beside ``like``: (n,)."""
+
+    @abstractmethod
+    def zeros_like(self, x: Tensor) -> Tensor:
+        """Zeros of the same shape, dtype and place."""
+
+    @abstractmethod
+    def cumsum(self, x: Tensor, axis: int) -> Tensor:
+        """Running sum along an axis."""
+
+    @abstractmethod
+    def cast_int(self, x: Tensor) -> Tensor:
+        """To the framework's index dtype."""
+
+    @abstractmethod
+    def cast_bool(self, x: Tensor) -> Tensor:
+        """Nonzero is True."""
+
+    @abstractmethod
+    def cast_like(self, x: Tensor, like: Tensor) -> Tensor:
+        """To the dtype of ``like``."""
+
+    @abstractmethod
+    def clip(self, x: Tensor, low: int, high: int) -> Tensor:
+        """Bounded on both sides, bounds included."""
+
+    @abstractmethod
+    def take(self, table: Tensor, index: Tensor) -> Tensor:
+        """Rows of ``table`` (N, ...) at int ``index`` (...): (..., *rest of table)."""
+
+    @abstractmethod
+    def take_along(self, x: Tensor, index: Tensor) -> Tensor:
+        """X (..., T, N) at index (T, S) on the last axis: (..., T, S)."""
+
+    # --- arithmetic -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def gelu(self, x: Tensor) -> Tensor:
+        """X Φ(x), exact (erf)."""
+
+    @abstractmethod
+    def gelu_tanh(self, x: Tensor) -> Tensor:
+        """X Φ(x) by the tanh approximation."""
+
+    @abstractmethod
+    def relu(self, x: Tensor) -> Tensor:
+        """The larger of x and 0."""
+
+    @abstractmethod
+    def silu(self, x: Tensor) -> Tensor:
+        """The product of x and its sigmoid."""
+
+    @abstractmethod
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """1 / (1 + e⁻ˣ)."""
+
+    @abstractmethod
+    def softplus(self, x: Tensor) -> Tensor:
+        """log(1 + eˣ)."""
+
+    @abstractmethod
+    def tanh(self, x: Tensor) -> Tensor:
+        """Hyperbolic tangent."""
+
+    @abstractmethod
+    def cos(self, x: Tensor) -> Tensor:
+        """Cosine."""
+
+    @abstractmethod
+    def sin(self, x: Tensor) -> Tensor:
+        """Sine."""
+
+    @abstractmethod
+    def sum(self, x: Tensor, axis: int) -> Tensor:
+        """Sum over one axis, which goes away."""
+
+    @abstractmethod
+    def softmax(self, x: Tensor) -> Tensor:
+        """Along the last axis."""
+
+    @abstractmethod
+    def masks_nothing(self, mask: Tensor) -> bool:
+        """Whether a boolean mask is True everywhere; False too where asking would break a graph."""
+
+    @abstractmethod
+    def attention(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None = None,
+        bias: Tensor | None = None,
+        *,
+        dropout: float = 0.0,
+        scale: float | None = None,
+        trace: Trace = UNTRACED,
+    ) -> Tensor:
+        """softmax(q kᵀ · scale + bias, where mask) v.
+
+        Args:
+            q: (B, H, T, D).
+            k: (B, H, S, D).
+            v: (B, H, S, D).
+            mask: bool, True attends, broadcastable to (B, H, T, S).
+            bias: float, added to the scores, broadcastable to (B, H, T, S).
+            dropout: share of the probabilities to drop; give 0 unless training.
+            scale: of q kᵀ; D ** -0.5 if None.
+            trace: keeps the probabilities if asked to.
+
+        Returns:
+            (B, H, T, D).
+
+        """
+
+    # --- losses ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean over rows: logits (N, C), int labels (N,), of which -100 count nothing."""
+
+    @abstractmethod
+    def mse(self, values: Tensor, targets: Tensor) -> Tensor:
+        """Mean of the squared difference."""
+
+    @abstractmethod
+    def bce_with_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean binary cross-entropy of sigmoid(logits) against targets in [0, 1], all (N, C)."""
+
+
+def _reduce(self: Any, _protocol: object) -> tuple[Any, ...]:
+    """Pickle a bound layer as kit, layer, mixin and state: the bound class itself is made anew."""
+    cls = type(self)
+    revive = (cls.nn, cls.origin, cls.mixin, cls.__name__)
+    return _revive, revive, self.__dict__
+
+
+def _revive(kit: Kit, cls: type[Layer], mixin: type | None, name: str) -> Any:
+    return object.__new__(kit.bind(cls, mixin, name=name))
+
+
+def _kit_of(module: str, name: str) -> Kit:
+    kits: Mapping[str, Kit] = importlib.import_module(module).KITS
+    return kits[name]

@@ -1,0 +1,336 @@
+"""Carries a plan out: hashes what is doubted, links what is there, fetches what is missing.
+
+For each content to fetch, one line each: take the blob's lock; **look again**; open the stream;
+write to a private partial, counted and hashed; compare; name it; let the lock go; point to it. A
+content that does not match is thrown away and fetched once more, then it is an error. Contents are
+fetched side by side, each once, however many names it has.
+
+A file that fails does not stop the others, unless the disk is full or cannot be written; at the end
+one error tells of all that failed (``combined``).
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hubloader.errors import (
+    CacheMiss,
+    CacheReadOnly,
+    DiskFull,
+    HubloaderError,
+    IntegrityError,
+    LockTimeout,
+    about,
+)
+from hubloader.resolve.manifest import content_key
+from hubloader.resolve.plan import Action, FilePlan, Plan
+from hubloader.resolve.progress import Step
+from hubloader.resolve.transfer import Line, Transfer
+from hubloader.resolve.workers import Stop, run_all
+from hubloader.transport.retry import RetryPolicy
+from hubloader.types import CachedFile, Mode, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from hubloader.cache.store import CacheStore
+    from hubloader.hub.client import HubClient
+    from hubloader.resolve.progress import Tracker
+    from hubloader.settings import Settings
+    from hubloader.types import Manifest
+
+__all__ = ["Engine", "combined"]
+
+_MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
+_SEVERITY = (5, 9, 4, 3, 7, 8, 6, 10, 1, 75)  # contract.md section 2: which of several errors leads
+
+
+@dataclass
+class _Content:
+    """One blob to fetch, under all the names the plan has for it."""
+
+    files: list[FilePlan]
+
+    @property
+    def first(self) -> FilePlan:
+        return self.files[0]
+
+
+class Engine:
+    """Acts; every decision was made in the plan.
+
+    Args:
+        settings: workers, retry budget, lock timeout.
+        client: makes, or returns, the endpoint's client; called when a download begins.
+        store: the cache.
+        clock: seconds, monotonic.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Callable[[], HubClient],
+        store: CacheStore,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._store = store
+        self._clock = clock
+
+    def carry_out(self, plan: Plan, tracker: Tracker) -> dict[str, CachedFile]:
+        """Do what the plan says.
+
+        Returns:
+            Each planned file, by its name in the repository. Inside ``CacheStore.batch`` a path
+            names its file from the end of the batch on.
+
+        Raises:
+            DiskFull: there is not enough room; nothing was fetched.
+            CacheMiss: cached content is bad, and the network may not be used.
+            HubloaderError: files failed; the others are there.
+
+        """
+        plan, healed = self._checked(plan)
+        done: dict[str, CachedFile] = {}
+        for file in plan.files:
+            if file.action is not Action.DOWNLOAD:
+                done[file.filename] = self._linked(plan.manifest, file)
+        if plan.downloads:
+            self._refuse_without_room(plan)
+            done.update(self._fetch_all(plan, healed, tracker))
+        return done
+
+    # what is there already
+
+    def _checked(self, plan: Plan) -> tuple[Plan, frozenset[str]]:
+        """Hash what is doubted; what turns out bad is to be fetched, and was to be healed."""
+        bad = {
+            file.filename
+            for file in plan.files
+            if file.verify and not self._store.verify_blob(plan.manifest, file.filename)
+        }
+        if bad and plan.mode is Mode.CACHE_ONLY:
+            names = ", ".join(sorted(bad))
+            raise CacheMiss(
+                f"the cached content of {names} does not match its hash, and the network is off",
+                missing=tuple(sorted(bad)),
+                filename=min(bad),
+                hint=f"run `hubloader verify --repair {plan.manifest.repo}` with a network",
+            )
+        files = tuple(
+            replace(file, action=Action.DOWNLOAD, verify=False, fetch=file.entry.size or 0)
+            if file.filename in bad
+            else replace(file, verify=False)
+            for file in plan.files
+        )
+        return replace(plan, files=files), frozenset(bad)
+
+    def _linked(self, manifest: Manifest, file: FilePlan) -> CachedFile:
+        if file.action is Action.LINK:
+            return _cached(
+                manifest, file, self._store.link(manifest, file.filename), Outcome.LINKED
+            )
+        path = self._store.pointer_path(manifest.repo, manifest.commit, file.filename)
+        return _cached(manifest, file, path, Outcome.HIT)
+
+    def _refuse_without_room(self, plan: Plan) -> None:
+        free, needed = self._store.free_bytes(), plan.fetch_bytes
+        if free is not None and needed + _MARGIN > free and needed:
+            raise DiskFull(
+                f"{needed} bytes are to be fetched, and {free} are free",
+                needed=needed,
+                free=free,
+                hint="make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another "
+                "disk",
+            )
+
+    # what has to come
+
+    def _fetch_all(
+        self, plan: Plan, healed: frozenset[str], tracker: Tracker
+    ) -> dict[str, CachedFile]:
+        contents: dict[str, _Content] = {}
+        for file in plan.downloads:
+            key = content_key(file.entry) or file.filename
+            contents.setdefault(key, _Content([])).files.append(file)
+        threads = min(self._settings.max_workers, len(contents))
+        line = Line(
+            client=self._client(),
+            policy=RetryPolicy(budget=self._settings.retry_budget),
+            permits=threading.BoundedSemaphore(self._settings.max_workers),
+            tracker=tracker,
+            stop=Stop(),
+            clock=self._clock,
+            most=self._settings.max_workers,
+        )
+        job = _Job(plan, healed, self._store, self._settings, line)
+        tracker.begin({c.first.filename: c.first.entry.size for c in contents.values()})
+        try:
+            run_all(
+                [partial(job.run, content) for content in contents.values()], threads, line.stop
+            )
+        finally:
+            line.stop.set()
+            tracker.end()
+        if job.failures:
+            raise combined(job.failures)
+        return job.done
+
+
+class _Job:
+    """The downloads of one plan: what is done, what failed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        healed: frozenset[str],
+        store: CacheStore,
+        settings: Settings,
+        line: Line,
+    ) -> None:
+        self.done: dict[str, CachedFile] = {}
+        self.failures: dict[str, HubloaderError] = {}
+        self._plan = plan
+        self._manifest = plan.manifest
+        self._healed = healed
+        self._store = store
+        self._settings = settings
+        self._line = line
+        self._guard = threading.Lock()
+        self._waiting = 0  # threads that wait for another process
+
+    def run(self, content: _Content) -> None:
+        """Bring one content and point to it; what fails is kept in ``failures``."""
+        name = content.first.filename
+        manifest = self._manifest
+        try:
+            with about(repo_id=str(manifest.repo), revision=manifest.revision, filename=name):
+                fetched = self._bring(content)
+        except HubloaderError as error:
+            self.failures[name] = error
+            self._line.tracker.fail(name, error.sentence())
+            if isinstance(error, (DiskFull, CacheReadOnly)):
+                self._line.stop.set()  # the others would only find the same
+            return
+        if fetched is None:
+            return
+        for file in content.files:
+            path = self._store.link(manifest, file.filename)
+            outcome = Outcome.HEALED if file.filename in self._healed else fetched
+            self.done[file.filename] = _cached(manifest, file, path, outcome)
+        self._line.tracker.finish(name)
+
+    def _bring(self, content: _Content) -> Outcome | None:
+        """Fetch under the lock, unless another process did; None when the line stopped."""
+        file = content.first
+        with ExitStack() as until_named:
+            self._lock(file, until_named)
+            if self._line.stop:
+                return None
+            if self._plan.mode is not Mode.FORCE and self._came_meanwhile(file):
+                return Outcome.LINKED
+            return self._download(file)
+
+    def _lock(self, file: FilePlan, until_named: ExitStack) -> None:
+        repo, etag = self._manifest.repo, file.entry.etag
+        try:
+            until_named.enter_context(self._store.blob_lock(repo, etag, limit=0))
+        except LockTimeout:
+            pass
+        else:
+            return
+
+        def tell(holder: str, waited: float) -> None:
+            self._name_gathered()
+            detail = f"{holder} is fetching it ({waited:.0f} s)"
+            self._line.tracker.note(Step.WAITING, file.filename, detail)
+
+        with self._counted():
+            # whoever we wait for may wait for what we hold and have not named yet
+            self._name_gathered()
+            stall = self._settings.lock_timeout
+            until_named.enter_context(self._store.blob_lock(repo, etag, stall=stall, on_wait=tell))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._guard:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._waiting -= 1
+
+    def _name_gathered(self) -> None:
+        with self._store.batch():
+            pass  # its end names, and unlocks, all that was gathered
+
+    def _came_meanwhile(self, file: FilePlan) -> bool:
+        state = self._store.inspect(self._manifest, [file.filename])[file.filename]
+        if not state.blob:
+            return False
+        return state.trusted or self._store.verify_blob(self._manifest, file.filename)
+
+    def _download(self, file: FilePlan) -> Outcome | None:
+        resume = self._plan.mode is not Mode.FORCE
+        try:
+            return self._attempt(file, resume=resume)
+        except IntegrityError as error:
+            self._line.tracker.note(Step.RETRY, file.filename, error.sentence())
+            return self._attempt(file, resume=False)
+
+    def _attempt(self, file: FilePlan, *, resume: bool) -> Outcome | None:
+        manifest = self._manifest
+        with self._store.writer(manifest.repo, file.entry, resume=resume) as writer:
+            self._line.tracker.start(file.filename, writer.received)
+            Transfer(self._line, manifest.repo, manifest.commit, file.filename, writer).run()
+            if self._line.stop:
+                return None
+            writer.commit()
+        if self._waiting:
+            self._name_gathered()
+        return Outcome.DOWNLOADED
+
+
+def _cached(manifest: Manifest, file: FilePlan, path: Path, outcome: Outcome) -> CachedFile:
+    return CachedFile(
+        filename=file.filename,
+        path=path,
+        commit=manifest.commit,
+        digest=content_key(file.entry),
+        size=file.entry.size or 0,
+        outcome=outcome,
+    )
+
+
+def combined(failures: Mapping[str, HubloaderError]) -> HubloaderError:
+    """One error for several files: of the gravest kind among them, telling of each.
+
+    Its ``failures`` are the errors themselves.
+    """
+    errors = sorted(failures.items(), key=lambda item: (_gravity(item[1]), item[0]))
+    gravest = errors[0][1]
+    if len(errors) == 1:
+        return gravest
+    error = copy.copy(gravest)
+    lines = "; ".join(f"{name}: {failure.message}" for name, failure in errors)
+    error.message = f"{len(errors)} files could not be fetched: {lines}"
+    error.args = (error.message,)
+    error.filename = None
+    error.failures = tuple(failure for _, failure in errors)
+    error.__cause__ = gravest
+    return error
+
+
+def _gravity(error: HubloaderError) -> int:
+    return _SEVERITY.index(error.exit_code) if error.exit_code in _SEVERITY else len(_SEVERITY)

@@ -1,0 +1,225 @@
+"""What a running download tells: to a terminal, a log, or a program.
+
+The engine reports to one ``Tracker``, from any thread. The tracker counts and passes events on, one
+at a time, to sinks: ``Bars`` (tqdm, on a terminal), ``Lines`` (one plain line a file, and one every
+ten seconds), or any callable that takes a ``Progress``.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Bars", "Lines", "Progress", "Step", "Tracker", "format_bytes"]
+
+_EVERY = 0.1  # seconds between two events about bytes: what an eye or a callback can follow
+_LINE_EVERY = 10.0  # seconds between two plain lines about bytes
+_LARGE = 64 * 2**20  # bytes from which a file gets a bar of its own
+
+
+class Step(enum.Enum):
+    """What an event is about."""
+
+    BEGIN = "begin"  # of everything: totals are known
+    FILE = "file"  # a file's transfer begins
+    BYTES = "bytes"  # some came; at most ten events a second
+    WAITING = "waiting"  # another process is fetching the file; ``detail`` says who
+    RETRY = "retry"  # an attempt failed and there will be another; ``detail`` says why
+    DONE = "done"  # the file is there
+    FAILED = "failed"  # the file could not be fetched; ``detail`` says why
+    END = "end"  # of everything
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One event. Bytes of a file count what is on disk of it; the totals are of this call.
+
+    ``size`` and ``total`` are None when a size is not known.
+    """
+
+    step: Step
+    filename: str = ""
+    done: int = 0
+    size: int | None = None
+    total_done: int = 0
+    total: int | None = None
+    files_done: int = 0
+    files: int = 0
+    detail: str = ""
+
+
+class Tracker:
+    """Counts bytes and files, and tells the sinks.
+
+    Args:
+        sinks: called with each event, never two at a time.
+        clock: seconds, monotonic.
+
+    """
+
+    def __init__(
+        self,
+        sinks: Iterable[Callable[[Progress], Any]] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sinks = tuple(sinks)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._done: dict[str, int] = {}
+        self._sizes: dict[str, int | None] = {}
+        self._files_done = 0
+        self._last = float("-inf")
+
+    def begin(self, sizes: dict[str, int | None]) -> None:
+        """Say which files will be fetched, and how many bytes of each there are."""
+        with self._lock:
+            self._sizes.update(sizes)
+            self._tell(Step.BEGIN)
+
+    def start(self, filename: str, present: int = 0) -> None:
+        """Say that a file's transfer begins, with ``present`` bytes there already."""
+        with self._lock:
+            self._done[filename] = present
+            self._tell(Step.FILE, filename)
+
+    def add(self, filename: str, count: int) -> None:
+        """Count bytes of a file; negative when some are thrown away."""
+        with self._lock:
+            self._done[filename] = self._done.get(filename, 0) + count
+            now = self._clock()
+            if now - self._last >= _EVERY:
+                self._last = now
+                self._tell(Step.BYTES, filename)
+
+    def note(self, step: Step, filename: str, detail: str) -> None:
+        """Say that a file waits, or is tried again."""
+        with self._lock:
+            self._tell(step, filename, detail)
+
+    def finish(self, filename: str) -> None:
+        """Say that a file is there, whole."""
+        with self._lock:
+            size = self._sizes.get(filename)
+            self._done[filename] = self._done.get(filename, 0) if size is None else size
+            self._files_done += 1
+            self._tell(Step.DONE, filename)
+
+    def fail(self, filename: str, detail: str) -> None:
+        """Say that a file could not be fetched."""
+        with self._lock:
+            self._tell(Step.FAILED, filename, detail)
+
+    def end(self) -> None:
+        """Say that nothing more will come."""
+        with self._lock:
+            self._tell(Step.END)
+
+    def _tell(self, step: Step, filename: str = "", detail: str = "") -> None:
+        if not self._sinks:
+            return
+        sizes = list(self._sizes.values())
+        event = Progress(
+            step=step,
+            filename=filename,
+            done=self._done.get(filename, 0),
+            size=self._sizes.get(filename),
+            total_done=sum(self._done.values()),
+            total=None if None in sizes else sum(size or 0 for size in sizes),
+            files_done=self._files_done,
+            files=len(sizes),
+            detail=detail,
+        )
+        for sink in self._sinks:
+            sink(event)
+
+
+class Lines:
+    """Plain lines for a log: one for each file that is there, and one every ten seconds."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last = clock()
+
+    def __call__(self, event: Progress) -> None:
+        """Write the event's line, if it has one."""
+        line = self._line(event)
+        if line is not None:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    def _line(self, event: Progress) -> str | None:
+        if event.step is Step.DONE:
+            return f"fetched {event.filename} ({format_bytes(event.done)})"
+        if event.step is Step.FAILED:
+            return f"failed {event.filename}: {event.detail}"
+        if event.step is Step.WAITING:
+            return f"waiting for {event.filename}: {event.detail}"
+        if event.step is Step.BYTES and self._clock() - self._last >= _LINE_EVERY:
+            self._last = self._clock()
+            total = "" if event.total is None else f" of {format_bytes(event.total)}"
+            files = f"{event.files_done} of {event.files} files"
+            return f"fetched {format_bytes(event.total_done)}{total}, {files}"
+        return None
+
+
+class Bars:
+    """tqdm bars: one of all bytes, with rate and time left, and one for each large file.
+
+    Args:
+        stream: the terminal; None leaves the choice to ``tqdm_class``.
+        tqdm_class: tqdm or a class like it; None for tqdm's own, imported at the first event.
+
+    """
+
+    def __init__(self, stream: TextIO | None = None, tqdm_class: Any = None) -> None:
+        self._stream = stream
+        self._class = tqdm_class
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, event: Progress) -> None:
+        """Open, move or close the event's bars."""
+        if event.step is Step.BEGIN and "" not in self._bars:
+            self._open("", "Fetching", event.total)
+        elif event.step is Step.FILE and (event.size or 0) >= _LARGE:
+            self._open(event.filename, event.filename.rsplit("/", 1)[-1], event.size)
+        self._move("", event.total_done)
+        if event.filename:
+            self._move(event.filename, event.done)
+        if event.step in {Step.DONE, Step.FAILED} and event.filename in self._bars:
+            self._bars.pop(event.filename).close()
+        elif event.step is Step.END:
+            for bar in self._bars.values():
+                bar.close()
+            self._bars.clear()
+
+    def _open(self, key: str, label: str, total: int | None) -> None:
+        if self._class is None:
+            from tqdm import tqdm  # first use
+
+            self._class = tqdm
+        options: dict[str, Any] = {} if self._stream is None else {"file": self._stream}
+        self._bars[key] = self._class(
+            desc=label, total=total, unit="B", unit_scale=True, leave=not key, **options
+        )
+
+    def _move(self, key: str, done: int) -> None:
+        bar = self._bars.get(key)
+        if bar is not None:
+            bar.update(done - bar.n)
+
+
+def format_bytes(count: int) -> str:
+    """A number of bytes for people: ``629 B``, ``267.8 MB``."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -1,0 +1,345 @@
+"""From a reference and a purpose to files on this disk: the layer's front door.
+
+A session keeps one resolver, so that what one process loads of a repository (tokenizer, then model)
+shares one listing and one commit. Each call goes resolve, needs, plan; a plan with nothing to do is
+answered from the disk at once, and only another one brings in the engine, threads and progress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hubloader.errors import CacheMiss, CacheReadOnly, EntryNotFound, InvalidReference, about
+from hubloader.resolve.files import SnapshotFiles
+from hubloader.resolve.manifest import shards_in_index
+from hubloader.resolve.needs import Needs, candidates, needs
+from hubloader.resolve.plan import Plan, make_plan
+from hubloader.resolve.resolver import Denied, Reachability, Resolved, Resolver, classify
+from hubloader.types import DEFAULT_REVISION, Mode, Purpose, RepoId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hubloader.cache.store import CacheStore
+    from hubloader.hub.client import HubClient
+    from hubloader.resolve.progress import Progress, Tracker
+    from hubloader.settings import Settings
+    from hubloader.types import Manifest, ModelRef
+
+__all__ = ["Session"]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One call, decided and not yet carried out."""
+
+    asked: RepoId
+    resolved: Resolved
+    needs: Needs
+    plan: Plan
+    mode: Mode
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.resolved.manifest
+
+
+class Session:
+    """What one process loads from one endpoint into one cache.
+
+    Args:
+        settings: of the session.
+        client: makes, or returns, the endpoint's client; called when the network is first needed.
+        store: the cache.
+        reachability: what the process knows of the endpoint.
+        clock: seconds, monotonic.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Callable[[], HubClient],
+        store: CacheStore,
+        *,
+        reachability: Reachability | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._make_client = client
+        self._made: HubClient | None = None
+        self._store = store
+        self._resolver = Resolver(
+            settings, self._client, store, reachability=reachability, clock=clock
+        )
+
+    @property
+    def store(self) -> CacheStore:
+        """The cache."""
+        return self._store
+
+    def _client(self) -> HubClient:
+        if self._made is None:
+            self._made = self._make_client()
+        return self._made
+
+    def files(
+        self,
+        ref: ModelRef,
+        purpose: Purpose,
+        *,
+        mode: Mode = Mode.ONLINE,
+        progress: Callable[[Progress], Any] | None = None,
+    ) -> SnapshotFiles:
+        """Bring what ``purpose`` needs onto this disk.
+
+        Args:
+            ref: a repository and a revision.
+            purpose: what the files are for.
+            mode: what the network may be used for.
+            progress: called with each event of a download, instead of bars or lines on stderr.
+
+        Returns:
+            The files, all of one commit; what was not wanted is brought when it is asked for.
+
+        Raises:
+            EntryNotFound: the commit lacks what the purpose cannot do without.
+            CacheMiss: files are missing, and the network is off or could not be reached.
+            HubloaderError: a download failed; every file that could be brought was.
+
+        """
+        work, done = self._load(ref, purpose, mode, progress)
+        return SnapshotFiles(
+            work.manifest,
+            done,
+            subfolder=purpose.subfolder,
+            fetch=lambda filename: self._fetch_one(work, filename, progress),
+            available=lambda: self._available(work),
+        )
+
+    def plan(self, ref: ModelRef, purpose: Purpose, *, mode: Mode = Mode.ONLINE) -> Plan:
+        """Tell what ``files`` would do, doing nothing: files, bytes, what is missing.
+
+        Raises:
+            EntryNotFound: the commit lacks what the purpose cannot do without.
+            HubloaderError: as ``Resolver.resolve``.
+
+        """
+        repo, revision = _hub_names(ref)
+        with about(repo_id=str(repo), revision=revision):
+            work = self._prepare(ref, purpose, mode)
+            if work.needs.missing:
+                self._refuse_missing(work)
+            return work.plan
+
+    def wanted(
+        self, ref: ModelRef, purpose: Purpose, *, mode: Mode = Mode.ONLINE
+    ) -> tuple[Manifest, tuple[str, ...]]:
+        """Tell which files a purpose needs, and of which commit; as ``plan``, without the disk."""
+        plan = self.plan(ref, purpose, mode=mode)
+        return plan.manifest, tuple(sorted((*(f.filename for f in plan.files), *plan.missing)))
+
+    def resolve(self, ref: ModelRef, *, mode: Mode = Mode.ONLINE) -> Manifest:
+        """Tell which commit a reference means, and what that commit holds.
+
+        Raises:
+            HubloaderError: as ``Resolver.resolve``.
+
+        """
+        repo, revision = _hub_names(ref)
+        with about(repo_id=str(repo), revision=revision):
+            return self._resolver.resolve(repo, revision, mode).manifest
+
+    def _load(
+        self,
+        ref: ModelRef,
+        purpose: Purpose,
+        mode: Mode,
+        progress: Callable[[Progress], Any] | None,
+    ) -> tuple[_Work, dict[str, Path]]:
+        repo, revision = _hub_names(ref)
+        with about(repo_id=str(repo), revision=revision):
+            work = self._prepare(ref, purpose, mode)
+            self._refuse_missing(work)
+            done = self._bring(work, progress)
+            for index in work.needs.indexes:
+                shards = shards_in_index(done[index].read_text(encoding="utf-8"), index)
+                more = self._widen(work, shards)
+                self._refuse_missing(more)
+                done.update(self._bring(more, progress))
+        return work, done
+
+    def _prepare(self, ref: ModelRef, purpose: Purpose, mode: Mode) -> _Work:
+        repo, revision = _hub_names(ref)
+        if ref.subfolder and not purpose.subfolder:
+            purpose = replace(purpose, subfolder=ref.subfolder)
+        resolved = self._resolver.resolve(repo, revision, mode, exact=_only_exact(purpose))
+        if not resolved.listable:
+            found = self._resolver.probe(resolved.manifest, candidates(purpose))
+            resolved = replace(resolved, manifest=found)
+        wanted = needs(resolved.manifest, purpose)
+        return self._decide(repo, resolved, wanted, mode)
+
+    def _decide(self, asked: RepoId, resolved: Resolved, wanted: Needs, mode: Mode) -> _Work:
+        if mode is not Mode.CACHE_ONLY and resolved.failure is None:
+            found = self._resolver.describe(resolved.manifest, wanted.wanted)
+            resolved = replace(resolved, manifest=found)
+        effective = mode if resolved.failure is None else Mode.CACHE_ONLY
+        disk = self._store.inspect(resolved.manifest, wanted.wanted)
+        plan = make_plan(resolved.manifest, wanted.wanted, disk, effective)
+        return _Work(asked, resolved, wanted, plan, mode)
+
+    def _widen(self, work: _Work, filenames: Iterable[str]) -> _Work:
+        """The same commit, other files."""
+        resolved = work.resolved
+        if not resolved.listable:
+            found = self._resolver.probe(resolved.manifest, [(name,) for name in filenames])
+            resolved = replace(resolved, manifest=found)
+        entries = resolved.manifest.entries
+        wanted = Needs(
+            tuple(sorted(name for name in filenames if name in entries)),
+            missing=tuple(name for name in filenames if name not in entries),
+        )
+        return self._decide(work.asked, resolved, wanted, work.mode)
+
+    def _refuse_missing(self, work: _Work) -> None:
+        """Raise the one error that names everything that cannot be had."""
+        missing, manifest = work.needs.missing, work.manifest
+        place = f"{manifest.repo} at revision {manifest.revision!r}"
+        if missing and (manifest.complete or not work.resolved.listable):
+            self._mark_absent(work)
+            raise EntryNotFound(
+                f"{place} has no {', '.join(missing)}",
+                hint=_near(manifest, missing),
+                filename=missing[0],
+            )
+        lacking = (*work.plan.missing, *missing)
+        if lacking:
+            raise self._miss(work, place, lacking)
+
+    def _miss(self, work: _Work, place: str, lacking: tuple[str, ...]) -> Exception:
+        failure, manifest = work.resolved.failure, work.manifest
+        gone = [name for name in lacking if self._known_absent(manifest, name)]
+        if gone:
+            return EntryNotFound(f"{place} has no {', '.join(gone)}", filename=gone[0])
+        if failure is not None and isinstance(classify(failure), Denied):
+            return failure
+        why = "the network is off" if failure is None else f"no answer came: {failure.sentence()}"
+        error = CacheMiss(
+            f"{place} lacks in the cache: {', '.join(lacking)}; {why}",
+            missing=lacking,
+            offline=failure is None,
+            filename=lacking[0],
+            hint=f"run `hubloader prefetch {manifest.repo}@{manifest.revision}` with a network",
+        )
+        error.__cause__ = failure
+        return error
+
+    def _known_absent(self, manifest: Manifest, name: str) -> bool:
+        try:
+            return self._store.is_absent(manifest.repo, manifest.commit, name)
+        except InvalidReference:  # "weights for torch" is no file name
+            return False
+
+    def _bring(self, work: _Work, progress: Callable[[Progress], Any] | None) -> dict[str, Path]:
+        """Carry the work's plan out, then publish what was learnt: listing, absences, ref."""
+        manifest = work.manifest
+        if work.plan.idle:
+            if work.resolved.new and work.plan.files:
+                with contextlib.suppress(CacheReadOnly), self._store.batch():
+                    self._publish(work)  # all is there: a disk that takes no note is no failure
+            paths = {
+                file.filename: self._store.pointer_path(
+                    manifest.repo, manifest.commit, file.filename
+                )
+                for file in work.plan.files
+            }
+        else:
+            from hubloader.resolve.engine import Engine  # first use: threads, sockets, locks
+
+            engine = Engine(self._settings, self._client, self._store)
+            with self._store.batch():
+                done = engine.carry_out(work.plan, self._tracker(progress))
+                self._publish(work)
+            paths = {name: file.path for name, file in done.items()}
+        self._store.mark_used(manifest.repo, manifest.commit)
+        return paths
+
+    def _publish(self, work: _Work) -> None:
+        """Keep the listing and the absences, and move the ref: last, when its files are there."""
+        manifest = work.manifest
+        if work.resolved.failure is not None or work.mode is Mode.CACHE_ONLY:
+            return
+        if work.resolved.new:
+            self._store.write_manifest(manifest)
+            self._remember_alias(work)
+        self._mark_absent(work)
+        if manifest.revision != manifest.commit:
+            self._store.set_ref(manifest.repo, manifest.revision, manifest.commit)
+
+    def _mark_absent(self, work: _Work) -> None:
+        manifest = work.manifest
+        known = (*work.needs.absent, *(n for n in work.needs.missing if " " not in n))
+        if manifest.complete and known and work.mode is not Mode.CACHE_ONLY:
+            with contextlib.suppress(CacheReadOnly):
+                self._store.mark_absent(manifest, known)
+
+    def _remember_alias(self, work: _Work) -> None:
+        manifest = work.manifest
+        if manifest.canonical is not None and manifest.canonical != str(work.asked):
+            canonical = RepoId.parse(manifest.canonical, work.asked.repo_type)
+            self._store.remember_alias(work.asked, canonical)
+
+    def _fetch_one(
+        self, work: _Work, filename: str, progress: Callable[[Progress], Any] | None
+    ) -> Path:
+        manifest = work.manifest
+        with about(repo_id=str(manifest.repo), revision=manifest.revision, filename=filename):
+            more = self._widen(work, (filename,))
+            self._refuse_missing(more)
+            return self._bring(more, progress)[filename]
+
+    def _available(self, work: _Work) -> frozenset[str]:
+        names = work.manifest.entries.keys()
+        if work.mode is not Mode.CACHE_ONLY and work.resolved.failure is None:
+            return frozenset(names)
+        disk = self._store.inspect(work.manifest, sorted(names))
+        return frozenset(name for name, state in disk.items() if state.blob)
+
+    def _tracker(self, progress: Callable[[Progress], Any] | None) -> Tracker:
+        from hubloader.resolve.progress import Bars, Lines, Tracker
+
+        if progress is not None:
+            return Tracker([progress])
+        if not self._settings.progress:
+            return Tracker()
+        return Tracker([Bars(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)])
+
+
+def _hub_names(ref: ModelRef) -> tuple[RepoId, str]:
+    if ref.repo is None:
+        raise InvalidReference(f"{ref.path!r} is a folder, not a repository on the Hub")
+    return ref.repo, ref.revision or DEFAULT_REVISION
+
+
+def _only_exact(purpose: Purpose) -> tuple[str, ...]:
+    if purpose.uses or purpose.include or purpose.exclude:
+        return ()
+    prefix = f"{purpose.subfolder}/" if purpose.subfolder else ""
+    return tuple(prefix + name for name in purpose.exact)
+
+
+def _near(manifest: Manifest, missing: tuple[str, ...]) -> str | None:
+    import difflib  # only on the way to an error
+
+    close = [
+        match
+        for name in missing
+        for match in difflib.get_close_matches(name, manifest.entries, n=2, cutoff=0.75)
+    ]
+    return f"it has {', '.join(dict.fromkeys(close))}" if close else None

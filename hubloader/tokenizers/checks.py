@@ -1,0 +1,245 @@
+"""tokenizer.json is looked at before the engine sees it.
+
+The engine trusts its input: a hostile file makes it abort the process, allocate without bound or
+run for minutes. All of that comes from the small parts (normalizer, patterns, padding ...), so
+these are read and bounded here; the vocabulary, nearly all of the bytes, is left to the engine.
+
+============================  ====================================================================
+part                          bound
+============================  ====================================================================
+the file                      64 MiB
+padding, truncation           lengths up to 2**20
+added tokens                  2**18 of them, 8 MiB of text together
+normalizer ... decoder        64 steps each; together they make a text at most 32 times longer
+a pattern                     4,096 characters, counted repetitions up to 10**6 in all
+a precompiled normalizer      a character becomes at most 1,024 bytes
+a template                    256 pieces
+============================  ====================================================================
+
+Source: faults seen with tokenizers 0.23: ``Fixed: 2**33`` padding aborts, five chained ``Replace``
+make 10**10 characters, a backtracking pattern panics.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.tokenizers.reading import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hubloader.types import FileSet
+
+__all__ = ["check_tokenizer_json", "read_tokenizer_json"]
+
+_MAX_LENGTH = 1 << 20
+_MAX_ADDED_TOKENS = 1 << 18
+_MAX_ADDED_TEXT = 8 << 20
+_MAX_STEPS = 64
+_MAX_GROWTH = 32
+_MAX_PATTERN = 4096
+_MAX_REPETITION = 10**6
+_MAX_REPLACEMENT = 1024
+_MAX_TEMPLATE = 256
+_MAX_WORD = 10_000  # characters that WordPiece looks at as one word: its time is quadratic in them
+
+_BLANK = re.compile(r"[ \t\n\r]*")
+# A key of an object or a list: in what follows the vocabulary's head, only these two are expected.
+_NESTED = re.compile(r'"[ \t\n\r]*:[ \t\n\r]*[\[{]')
+_EXPECTED = ('"vocab', '"merges')
+_REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_MAY_BE_EMPTY = re.compile(r"[*?|^$]|\{0|\\[bBAzZG]")
+
+
+def read_tokenizer_json(files: FileSet, name: str) -> bytes:
+    """Read tokenizer.json for the engine.
+
+    Raises:
+        UnsafeFile: it would exhaust the machine; says what is too much.
+        CorruptFile: it is not UTF-8, not JSON, or not an object.
+
+    """
+    text = read_text(files, name)
+    try:
+        check_tokenizer_json(text)
+    except (UnsafeFile, CorruptFile) as error:
+        raise type(error)(f"{files.describe(name)}: {error.message}", filename=name) from None
+    return text.encode("utf-8")
+
+
+def check_tokenizer_json(text: str) -> None:
+    """Bound everything in the text of a tokenizer.json that the engine takes on trust.
+
+    Raises:
+        UnsafeFile: something is beyond its bound.
+        CorruptFile: it is not JSON, or not an object.
+
+    """
+    try:
+        for key, value in _small_parts(text):
+            _check_part(key, value)
+    except RecursionError:
+        raise CorruptFile("it is nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, (UnsafeFile, CorruptFile)):
+            raise
+        raise CorruptFile(f"it is not JSON: {error}") from None
+
+
+def _small_parts(text: str) -> Iterator[tuple[str, Any]]:
+    """Give every key and value of the outermost object but ``model``, which is usually the last."""
+    decoder = json.JSONDecoder()
+    position = _blank(text, 0)
+    if text[position : position + 1] != "{":
+        raise CorruptFile("it does not hold an object")
+    position = _blank(text, position + 1)
+    while text[position : position + 1] != "}":
+        key, position = decoder.raw_decode(text, position)
+        position = _blank(text, position)
+        if not isinstance(key, str) or text[position : position + 1] != ":":
+            raise json.JSONDecodeError("expected a key and a colon", text, position)
+        position = _blank(text, position + 1)
+        if key == "model" and _is_last(text, position):
+            return
+        value, position = decoder.raw_decode(text, position)
+        if key != "model":
+            yield key, value
+        position = _blank(text, position)
+        if text[position : position + 1] == ",":
+            position = _blank(text, position + 1)
+        elif text[position : position + 1] != "}":
+            raise json.JSONDecodeError("expected a comma or the end", text, position)
+
+
+def _blank(text: str, position: int) -> int:
+    found = _BLANK.match(text, position)
+    return position if found is None else found.end()
+
+
+def _is_last(text: str, position: int) -> bool:
+    """Whether no part that has to be checked can follow: no key but the vocabulary's nests."""
+    return all(
+        text.endswith(_EXPECTED, 0, found.start()) or text[found.start() - 1] == "\\"
+        for found in _NESTED.finditer(text, position)
+    )
+
+
+def _check_part(key: str, value: Any) -> None:
+    if key in {"padding", "truncation"}:
+        _check_lengths(key, value)
+    elif key == "added_tokens":
+        _check_added_tokens(value)
+    elif key in {"normalizer", "pre_tokenizer", "post_processor", "decoder"}:
+        _check_steps(key, value)
+
+
+def _check_lengths(key: str, value: Any) -> None:
+    for name, number in _numbers(value):
+        if number > _MAX_LENGTH:
+            raise UnsafeFile(f"{key}: {name}={number} is more than {_MAX_LENGTH}")
+
+
+def _numbers(value: Any) -> Iterator[tuple[str, int]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, int):
+                yield name, item
+            else:
+                yield from _numbers(item)
+
+
+def _check_added_tokens(value: Any) -> None:
+    tokens = value if isinstance(value, list) else []
+    if len(tokens) > _MAX_ADDED_TOKENS:
+        raise UnsafeFile(f"added_tokens: {len(tokens)} are more than {_MAX_ADDED_TOKENS}")
+    size = sum(len(str(token.get("content"))) for token in tokens if isinstance(token, dict))
+    if size > _MAX_ADDED_TEXT:
+        raise UnsafeFile(f"added_tokens: {size} characters are more than {_MAX_ADDED_TEXT}")
+
+
+def _check_steps(key: str, value: Any) -> None:
+    steps = list(_steps(value))
+    if len(steps) > _MAX_STEPS:
+        raise UnsafeFile(f"{key}: {len(steps)} steps are more than {_MAX_STEPS}")
+    growth = 1.0
+    for step in steps:
+        _check_pattern(key, step.get("pattern"))
+        _check_charsmap(key, step.get("precompiled_charsmap"))
+        _check_template(key, step)
+        growth *= _growth(step)
+    if growth > _MAX_GROWTH:
+        raise UnsafeFile(
+            f"{key}: its steps can make a text {growth:.0f} times longer, "
+            f"more than {_MAX_GROWTH} times"
+        )
+
+
+def _steps(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Give every typed object, the members of sequences included."""
+    if isinstance(value, dict):
+        if "type" in value:
+            yield value
+        for item in value.values():
+            yield from _steps(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _steps(item)
+
+
+def _check_pattern(key: str, pattern: Any) -> None:
+    text = _pattern_text(pattern)
+    if len(text) > _MAX_PATTERN:
+        raise UnsafeFile(f"{key}: a pattern of {len(text)} characters, more than {_MAX_PATTERN}")
+    repetition = 1
+    for low, high in _REPETITION.findall(text):
+        repetition *= max(int(low), int(high or 0), 1)
+    if repetition > _MAX_REPETITION:
+        raise UnsafeFile(f"{key}: a pattern that repeats more than {_MAX_REPETITION} times")
+
+
+def _pattern_text(pattern: Any) -> str:
+    if isinstance(pattern, dict):
+        pattern = pattern.get("Regex", pattern.get("String"))
+    return pattern if isinstance(pattern, str) else ""
+
+
+def _growth(step: Mapping[str, Any]) -> float:
+    """How many times longer ``step`` can make a text."""
+    kind, content = step.get("type"), step.get("content")
+    if kind != "Replace" or not isinstance(content, str):
+        prepended = step.get("prepend")
+        long = isinstance(prepended, str) and len(prepended) > _MAX_REPLACEMENT
+        return _MAX_GROWTH + 1 if long else 1
+    pattern, text = step.get("pattern"), _pattern_text(step.get("pattern"))
+    if isinstance(pattern, dict) and "Regex" not in pattern:
+        return max(1, len(content) / len(text)) if text else 1 + len(content)
+    empty = not text or _MAY_BE_EMPTY.search(text) is not None
+    return (1 if empty and content else 0) + max(1, len(content))
+
+
+def _check_charsmap(key: str, encoded: Any) -> None:
+    if not isinstance(encoded, str):
+        return
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise CorruptFile(f"{key}: precompiled_charsmap is not base64") from None
+    table = int.from_bytes(raw[:4], "little")  # bytes of the search table; the texts follow
+    longest = max(map(len, raw[4 + table :].split(b"\0")))
+    if longest > _MAX_REPLACEMENT:
+        raise UnsafeFile(
+            f"{key}: precompiled_charsmap replaces by {longest} bytes, more than {_MAX_REPLACEMENT}"
+        )
+
+
+def _check_template(key: str, step: Mapping[str, Any]) -> None:
+    for name in ("single", "pair"):
+        pieces = step.get(name)
+        if isinstance(pieces, list) and len(pieces) > _MAX_TEMPLATE:
+            raise UnsafeFile(f"{key}: {name} has {len(pieces)} pieces, more than {_MAX_TEMPLATE}")

@@ -1,0 +1,119 @@
+"""What a tokenizer class of transformers stands for, as data, and how it is found by name.
+
+Source: transformers 4.57.6, the ``*TokenizerFast`` classes and ``TOKENIZER_MAPPING_NAMES``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from hubloader.tokenizers import families
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import tokenizers
+
+    from hubloader.types import FileSet
+
+__all__ = [
+    "GENERIC",
+    "Family",
+    "TokenizerClass",
+    "class_for_model_type",
+    "class_named",
+    "class_names",
+    "family_named",
+]
+
+
+@dataclass(frozen=True)
+class TokenizerClass:
+    """A tokenizer class: what its calls return, its special tokens, and what it is built from.
+
+    ``family`` names the module under ``families`` that reads ``legacy_files``; both are empty for a
+    class that only tokenizer.json can express. ``options`` are the defaults of its own init
+    arguments, ``legacy_options`` those that hold only where legacy files are converted.
+    ``bert_flags``: three init arguments also set flags of tokenizer.json's normalizer.
+    ``word_end``: what decoding turns into a space, where the engine's decoder does not.
+    The last three are flags of special tokens that are given as text, where legacy files are
+    converted: whether normalizers touch them, whether the mask takes the space before it, and
+    whether normalizers touch the mask.
+    """
+
+    name: str
+    family: str = ""
+    legacy_files: tuple[str, ...] = ()
+    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    legacy_options: Mapping[str, Any] = field(default_factory=dict)
+    padding_side: str = "right"
+    bert_flags: bool = False
+    word_end: str = ""
+    specials_normalized: bool = False
+    mask_lstrip: bool = False
+    mask_normalized: bool = False
+
+
+class Family(Protocol):
+    """What a module under ``families`` offers."""
+
+    CLASSES: tuple[TokenizerClass, ...]
+    CLASS_NAMES: frozenset[str]
+    MODEL_TYPES: Mapping[str, str]
+
+    def build(
+        self, files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]
+    ) -> tokenizers.Tokenizer:
+        """Make the engine of ``kind`` from its legacy files and the merged init arguments."""
+
+
+GENERIC = TokenizerClass(
+    name="PreTrainedTokenizerFast",
+    model_input_names=("input_ids", "token_type_ids", "attention_mask"),
+)
+
+
+@functools.cache
+def _families() -> dict[str, Family]:
+    names = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
+    return {
+        name: cast("Family", importlib.import_module(f"{families.__name__}.{name}"))
+        for name in names
+    }
+
+
+@functools.cache
+def _classes() -> dict[str, TokenizerClass]:
+    found = {kind.name: kind for family in _families().values() for kind in family.CLASSES}
+    return {**found, GENERIC.name: GENERIC}
+
+
+def class_names() -> tuple[str, ...]:
+    """Every class name that can be asked for, sorted, without the ``Fast`` spellings."""
+    return tuple(sorted(_classes()))
+
+
+def class_named(name: str) -> TokenizerClass | None:
+    """Find a class by transformers' name, with or without ``Fast`` at its end."""
+    known = _classes()
+    return known.get(name) or known.get(name.removesuffix("Fast"))
+
+
+def class_for_model_type(model_type: str) -> TokenizerClass | None:
+    """Find the class that transformers gives a ``model_type`` which declares none."""
+    for family in _families().values():
+        name = family.MODEL_TYPES.get(model_type)
+        if name is not None:
+            return _classes()[name]
+    return None
+
+
+def family_named(name: str) -> Family:
+    """The module under ``families`` of that name."""
+    return _families()[name]

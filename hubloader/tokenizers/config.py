@@ -1,0 +1,251 @@
+"""The small JSON files beside a vocabulary, merged into what a tokenizer is set up with.
+
+The order of authority: arguments of the call, tokenizer_config.json, special_tokens_map.json,
+added_tokens.json, the class's own defaults. Where tokenizer_config.json has
+``added_tokens_decoder`` the two older files are not read.
+
+Source: transformers 4.57.6 ``PreTrainedTokenizerBase._from_pretrained``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import AddedToken
+
+from hubloader.errors import CorruptFile
+from hubloader.tokenizers.reading import MAX_CONFIG_BYTES, read_json_object, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hubloader.types import FileSet
+
+__all__ = ["SPECIAL_TOKEN_NAMES", "TokenizerConfig", "read_tokenizer_config", "token_from"]
+
+SPECIAL_TOKEN_NAMES = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+_MAX_ADDED_ID = 1 << 31
+# Names of files, and of code: a repository does not decide what is read or run.
+_NOT_FOR_CONFIGS = frozenset(
+    {"auto_map", "init_inputs", "merges_file", "name_or_path", "tokenizer_file", "vocab_file"}
+)
+_NUMBER = ((int, float), "a number")
+_SWITCH = (bool, "true or false")
+_TYPES: Mapping[str, tuple[Any, str]] = {
+    "add_bos_token": _SWITCH,
+    "add_prefix_space": _SWITCH,
+    "clean_up_tokenization_spaces": _SWITCH,
+    "do_lower_case": _SWITCH,
+    "max_len": _NUMBER,
+    "model_input_names": (list, "a list of names"),
+    "model_max_length": _NUMBER,
+    "pad_token_type_id": (int, "a whole number"),
+    "padding_side": (str, "a word"),
+    "split_special_tokens": _SWITCH,
+    "strip_accents": _SWITCH,
+    "tokenize_chinese_chars": _SWITCH,
+    "trim_offsets": _SWITCH,
+    "truncation_side": (str, "a word"),
+}
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What the files and the call's arguments say, merged; the class's defaults are not in it.
+
+    Attributes:
+        declared: the class named by tokenizer_config.json, or by config.json; None if neither does.
+        model_type: config.json's, None where it was not needed or does not say.
+        values: init arguments by name; special tokens are text or AddedToken.
+        added_tokens: AddedToken by id, as the files list them.
+        wants_code: the class that the repository brings its own code for, or None.
+
+    """
+
+    declared: str | None = None
+    model_type: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    added_tokens: Mapping[int, AddedToken] = field(default_factory=dict)
+    wants_code: str | None = None
+
+
+def read_tokenizer_config(files: FileSet, overrides: Mapping[str, Any]) -> TokenizerConfig:
+    """Read and merge the JSON files of a tokenizer.
+
+    Args:
+        files: the repository's files.
+        overrides: the call's arguments: they win.
+
+    Raises:
+        CorruptFile: a file is not what its name says; names the file and the key.
+
+    """
+    raw = _read_if_there(files, "tokenizer_config.json")
+    model = {} if raw.get("tokenizer_class") else _read_if_there(files, "config.json")
+    values = {key: value for key, value in raw.items() if key not in _NOT_FOR_CONFIGS}
+    values.pop("tokenizer_class", None)
+    _check_types(files, values)
+    values.update(overrides)
+    _merge_chat_templates(values, files)
+    listed = values.pop("added_tokens_decoder", None)
+    if listed is None:
+        _merge_special_tokens_map(
+            values, _read_if_there(files, "special_tokens_map.json"), overrides
+        )
+        added = _legacy_added_tokens(files, values)
+    else:
+        added = _listed_tokens(files, listed)
+    _revive_tokens(values, added, files)
+    return TokenizerConfig(
+        declared=_text(raw, "tokenizer_class") or _text(model, "tokenizer_class"),
+        model_type=_text(model, "model_type"),
+        values=values,
+        added_tokens=added,
+        wants_code=_wanted_code(raw),
+    )
+
+
+def _merge_chat_templates(values: dict[str, Any], files: FileSet) -> None:
+    """Read templates from their own files, which win; a list of named ones becomes a mapping."""
+    templates: dict[str, str] = {}
+    if files.exists("chat_template.jinja"):
+        templates["default"] = read_text(files, "chat_template.jinja", MAX_CONFIG_BYTES)
+    for name in sorted(files.names()):
+        folder, _, file = name.rpartition("/")
+        if folder == "additional_chat_templates" and file.endswith(".jinja"):
+            templates[file.removesuffix(".jinja")] = read_text(files, name, MAX_CONFIG_BYTES)
+    given = values.get("chat_template")
+    if templates:
+        values["chat_template"] = (
+            templates["default"] if len(templates) == 1 and "default" in templates else templates
+        )
+    elif isinstance(given, (list, tuple)):
+        values["chat_template"] = {entry["name"]: entry["template"] for entry in given}
+
+
+def token_from(value: Any) -> AddedToken | str | None:
+    """Read a token as the files write it: text, or an object with ``content``; None for neither."""
+    if isinstance(value, (str, AddedToken)):
+        return value
+    if isinstance(value, dict) and isinstance(value.get("content"), str):
+        flags = {name: bool(value[name]) for name in _FLAGS if name in value}
+        return AddedToken(value["content"], **flags)
+    return None
+
+
+def _read_if_there(files: FileSet, name: str) -> dict[str, Any]:
+    return read_json_object(files, name) if files.exists(name) else {}
+
+
+def _text(values: Mapping[str, Any], key: str) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _wanted_code(raw: Mapping[str, Any]) -> str | None:
+    named = raw.get("auto_map")
+    if isinstance(named, dict):
+        named = named.get("AutoTokenizer")
+    if isinstance(named, (list, tuple)):
+        named = next((entry for entry in reversed(named) if entry), None)
+    return str(named) if named else None
+
+
+def _check_types(files: FileSet, values: Mapping[str, Any]) -> None:
+    """Refuse values that would fail later, and far from here, with another library's words."""
+    for key, (allowed, words) in _TYPES.items():
+        value = values.get(key)
+        if value is not None and not isinstance(value, allowed):
+            raise _corrupt(files, "tokenizer_config.json", f"{key} is {value!r}, not {words}")
+    for key in ("padding_side", "truncation_side"):
+        if values.get(key) not in {None, "left", "right"}:
+            raise _corrupt(
+                files,
+                "tokenizer_config.json",
+                f"{key} should be selected between 'right' and 'left', not {values[key]!r}",
+            )
+    names = values.get("model_input_names") or ["input_ids"]
+    if not all(isinstance(name, str) for name in names):
+        raise _corrupt(files, "tokenizer_config.json", f"model_input_names is {names!r}")
+
+
+def _merge_special_tokens_map(
+    values: dict[str, Any], table: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> None:
+    for key, value in table.items():
+        if overrides.get(key):
+            continue
+        if key == "additional_special_tokens" and isinstance(value, list):
+            known = list(values.get(key) or [])
+            values[key] = known + [token for token in value if token not in known]
+        elif isinstance(value, dict):
+            values[key] = {**value, "special": True}
+        else:
+            values[key] = value
+
+
+def _legacy_added_tokens(files: FileSet, values: Mapping[str, Any]) -> dict[int, AddedToken]:
+    table = _read_if_there(files, "added_tokens.json")
+    special = {str(token_from(values[key])) for key in SPECIAL_TOKEN_NAMES if values.get(key)}
+    more = values.get("additional_special_tokens") or ()
+    special.update(str(token_from(token)) for token in more)
+    return {
+        _added_id(files, "added_tokens.json", index): AddedToken(
+            text, normalized=text not in special, special=text in special
+        )
+        for text, index in table.items()
+    }
+
+
+def _listed_tokens(files: FileSet, listed: Any) -> dict[int, AddedToken]:
+    where = "tokenizer_config.json"
+    if not isinstance(listed, dict):
+        raise _corrupt(files, where, "added_tokens_decoder is not an object")
+    found: dict[int, AddedToken] = {}
+    for index, value in listed.items():
+        token = token_from(value)
+        if not isinstance(token, AddedToken):
+            raise _corrupt(files, where, f"added_tokens_decoder[{index!r}] is not a token")
+        found[_added_id(files, where, index)] = token
+    return found
+
+
+def _added_id(files: FileSet, name: str, index: Any) -> int:
+    try:
+        number = int(index)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number < _MAX_ADDED_ID:
+        raise _corrupt(files, name, f"{index!r} is not a token's id")
+    return number
+
+
+def _revive_tokens(values: dict[str, Any], added: Mapping[int, AddedToken], files: FileSet) -> None:
+    by_text = {token.content: token for token in added.values()}
+    for key, value in values.items():
+        if key in SPECIAL_TOKEN_NAMES and value is not None:
+            token = token_from(value)
+            if token is None:
+                raise _corrupt(files, "tokenizer_config.json", f"{key} is not a token: {value!r}")
+            values[key] = by_text.get(str(token), token)
+        elif key == "additional_special_tokens" and value is not None:
+            tokens = (
+                [token_from(item) for item in value] if isinstance(value, (list, tuple)) else [None]
+            )
+            if None in tokens:
+                raise _corrupt(files, "tokenizer_config.json", f"{key} is not a list of tokens")
+            values[key] = tokens
+
+
+def _corrupt(files: FileSet, name: str, reason: str) -> CorruptFile:
+    return CorruptFile(f"{files.describe(name)}: {reason}", filename=name)

@@ -1,0 +1,129 @@
+"""The Rust tokenizer beneath, never reconfigured while somebody may be using it.
+
+A call's truncation is a setting of the engine, not an argument. Setting it on a shared object would
+let one thread's call change another's, so each combination of settings gets a view of its own: a
+second engine that shares model, normalizer and the rest, and costs a few hundred microseconds once.
+Padding is done on the results (``rows``), so that it needs no view.
+
+Adding tokens replaces the engine by a changed copy; whoever still uses the old one is not
+disturbed. Once a caller has been handed the engine itself (``expose``), it is changed in place and
+views are not kept, because the caller may change it too.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tokenizers
+
+from hubloader.tokenizers.reading import engine_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Engine", "Truncation"]
+
+_MAX_VIEWS = 64
+
+
+class Truncation(NamedTuple):
+    """How an engine cuts: to ``max_length`` tokens, special ones counted."""
+
+    max_length: int
+    stride: int
+    strategy: str
+    direction: str
+
+
+class Engine:
+    """A ``tokenizers.Tokenizer`` and its views."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
+        self._views: dict[tuple[Truncation | None, bool], tokenizers.Tokenizer] = {}
+        self._lock = threading.Lock()
+        self.exposed = False
+
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The engine, for reading: nobody outside changes what this returns."""
+        return self._backend
+
+    def expose(self) -> tokenizers.Tokenizer:
+        """Hand the engine itself to a caller, who may change it from now on."""
+        with self._lock:
+            self.exposed = True
+            self._views = {}
+        return self._backend
+
+    def view(self, truncation: Truncation | None, *, split_special: bool) -> tokenizers.Tokenizer:
+        """The engine with these settings, to be used and not changed.
+
+        Args:
+            truncation: how to cut, None for not at all.
+            split_special: treat special tokens in a text as plain text.
+
+        """
+        if self.exposed:
+            self._backend.no_truncation()
+            self._backend.no_padding()
+        elif truncation is None and not split_special:
+            return self._backend
+        key = (truncation, split_special)
+        found = self._views.get(key)
+        return found if found is not None else self._make_view(key)
+
+    def _make_view(self, key: tuple[Truncation | None, bool]) -> tokenizers.Tokenizer:
+        truncation, split_special = key
+        with self._lock:
+            made = _copy(self._backend)
+            made.encode_special_tokens = split_special
+            if truncation is not None:
+                made.enable_truncation(**truncation._asdict())
+            if not self.exposed:
+                if len(self._views) >= _MAX_VIEWS:
+                    self._views = {}
+                self._views[key] = made
+        return made
+
+    def add_tokens(self, tokens: Sequence[str | tokenizers.AddedToken], *, special: bool) -> int:
+        """Add tokens; returns how many were new."""
+        with self._lock:
+            changed = self._backend if self.exposed else _copy(self._backend)
+            add = changed.add_special_tokens if special else changed.add_tokens
+            count: int = add(list(tokens))
+            self._backend = changed
+            self._views = {}
+        return count
+
+    def replace_part(self, name: str, part: Any) -> None:
+        """Exchange the normalizer, pre-tokenizer, post-processor or decoder."""
+        with self._lock:
+            changed = self._backend if self.exposed else _copy(self._backend)
+            setattr(changed, name, part)
+            self._backend = changed
+            self._views = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"json": self._backend.to_str()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with engine_errors("the pickled tokenizer"):
+            backend = tokenizers.Tokenizer.from_str(state["json"])
+        Engine.__init__(self, backend)
+
+
+def _copy(engine: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """Make a second engine around the same parts; settings of calls are not copied."""
+    made = tokenizers.Tokenizer(engine.model)
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        value = getattr(engine, part)
+        if value is not None:
+            setattr(made, part, value)
+    added = engine.get_added_tokens_decoder()
+    if added:
+        made.add_tokens([added[index] for index in sorted(added)])
+    return made

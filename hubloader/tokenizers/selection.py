@@ -1,0 +1,120 @@
+"""Which class a repository's tokenizer is of, and what it is built from: a pure choice.
+
+tokenizer.json is taken as it is wherever there is one. Without it, the family of the declared
+class, or of the model's type, reads its legacy files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hubloader.errors import RemoteCodeRefused, UnknownTokenizer
+from hubloader.tokenizers.classes import (
+    GENERIC,
+    TokenizerClass,
+    class_for_model_type,
+    class_named,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from hubloader.tokenizers.config import TokenizerConfig
+
+__all__ = ["TOKENIZER_FILE", "TokenizerSelection", "select_tokenizer"]
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class TokenizerSelection:
+    """The class, the files it is built from, and why: ``reasons`` are sentences for people."""
+
+    kind: TokenizerClass
+    files: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def from_tokenizer_json(self) -> bool:
+        """Whether tokenizer.json is run as it is (else: legacy files are converted)."""
+        return self.files == (TOKENIZER_FILE,)
+
+
+def select_tokenizer(
+    names: AbstractSet[str], config: TokenizerConfig, *, asked: str | None = None
+) -> TokenizerSelection:
+    """Choose class and files.
+
+    Args:
+        names: the files there are.
+        config: what they say.
+        asked: the class that the caller loads through, where it is a particular one.
+
+    Raises:
+        UnknownTokenizer: there is no tokenizer.json, and no family here reads what there is.
+        RemoteCodeRefused: only code of the repository's own could make the tokenizer.
+
+    """
+    kind, why = _choose_class(config, asked)
+    if TOKENIZER_FILE in names:
+        return TokenizerSelection(
+            kind or GENERIC,
+            (TOKENIZER_FILE,),
+            (*why, "there is a tokenizer.json: it is run as it is"),
+        )
+    if kind is None or not kind.family:
+        raise _unknown(names, config, kind)
+    missing = [name for name in kind.legacy_files if name not in names]
+    if missing:
+        raise UnknownTokenizer(
+            f"there is no tokenizer.json, and no {' and no '.join(missing)}, "
+            f"which {kind.name} is built from",
+            hint="the files there are: " + (", ".join(sorted(names)[:20]) or "none"),
+        )
+    return TokenizerSelection(
+        kind,
+        kind.legacy_files,
+        (*why, f"there is no tokenizer.json: {', '.join(kind.legacy_files)} is converted"),
+    )
+
+
+def _choose_class(
+    config: TokenizerConfig, asked: str | None
+) -> tuple[TokenizerClass | None, tuple[str, ...]]:
+    if asked is not None:
+        kind = class_named(asked)
+        return kind, (f"the caller asked for {asked}",)
+    if config.declared is not None:
+        kind = class_named(config.declared)
+        known = "" if kind else ", which is not known here"
+        return kind, (f"the repository declares {config.declared}{known}",)
+    if config.model_type is not None:
+        kind = class_for_model_type(config.model_type)
+        if kind is not None:
+            return kind, (f"models of type {config.model_type} use {kind.name}",)
+        return None, (f"models of type {config.model_type} have no class of their own here",)
+    return None, ("neither tokenizer_config.json nor config.json names a class",)
+
+
+def _unknown(
+    names: AbstractSet[str], config: TokenizerConfig, kind: TokenizerClass | None
+) -> UnknownTokenizer | RemoteCodeRefused:
+    if config.wants_code is not None and kind is None:
+        return RemoteCodeRefused(
+            f"the tokenizer is code of the repository's own ({config.wants_code}), "
+            "and hubloader never runs code out of a repository",
+            hint="look for a revision or a copy of it that has a tokenizer.json",
+        )
+    if kind is not None or config.declared is not None:
+        name = kind.name if kind is not None else config.declared
+        what = f"nothing here converts the legacy files of {name}"
+    elif config.model_type is not None:
+        what = f"nothing here makes a tokenizer for models of type {config.model_type!r}"
+    else:
+        what = "no file says which class of tokenizer it is"
+    return UnknownTokenizer(
+        f"there is no tokenizer.json, and {what}",
+        hint="save it once with transformers (save_pretrained writes tokenizer.json), or load it "
+        "through its class; the files there are: " + (", ".join(sorted(names)[:20]) or "none"),
+    )

@@ -1,0 +1,220 @@
+"""The tokenizer: the files of a repository, callable as transformers' tokenizers are.
+
+Source: transformers 4.57.6 ``PreTrainedTokenizerFast``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import tokenizers
+from tokenizers import AddedToken, normalizers
+
+from hubloader.errors import about
+from hubloader.tokenizers.checks import read_tokenizer_json
+from hubloader.tokenizers.classes import GENERIC, TokenizerClass, family_named
+from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_config
+from hubloader.tokenizers.decoding import Decoding
+from hubloader.tokenizers.engine import Engine
+from hubloader.tokenizers.legacy_calls import LegacyCalls
+from hubloader.tokenizers.reading import engine_errors
+from hubloader.tokenizers.saving import Saving
+from hubloader.tokenizers.selection import TOKENIZER_FILE, select_tokenizer
+from hubloader.tokenizers.state import NO_MAX_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Self
+
+    from hubloader.types import FileSet
+
+__all__ = ["Tokenizer"]
+
+
+class Tokenizer(LegacyCalls, Decoding, Saving):
+    """Text to the model's inputs and back, on the Rust engine.
+
+    Made by ``from_files`` (or ``AutoTokenizer.from_pretrained``). Equal calls may run in any number
+    of threads at once: a call changes nothing that another sees.
+
+    Args:
+        backend: the engine; owned by the tokenizer from now on.
+        kind: the class of transformers that this stands for: the defaults of everything below.
+        settings: init arguments: special tokens, ``model_max_length``, ``padding_side``,
+            ``truncation_side``, ``model_input_names``, ``clean_up_tokenization_spaces``,
+            ``split_special_tokens``, ``additional_special_tokens``, ``chat_template``; others are
+            kept for saving.
+        added_tokens: tokens by id that the engine must have.
+
+    """
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        kind: TokenizerClass = GENERIC,
+        settings: Mapping[str, Any] | None = None,
+        added_tokens: Mapping[int, AddedToken] | None = None,
+    ) -> None:
+        given = _with_baked_in(backend, dict(settings or {}))
+        self._plans = {}
+        self._warned = set()
+        self.kind = kind
+        self._engine = Engine(backend)
+        self.name_or_path = str(given.pop("name_or_path", ""))
+        self.init_kwargs = dict(given)
+        self._pad_token_type_id = int(given.get("pad_token_type_id") or 0)
+        limit = given.get("model_max_length", given.get("max_len"))
+        self.model_max_length = NO_MAX_LENGTH if limit is None else limit
+        self.padding_side = given.get("padding_side") or kind.padding_side
+        self.truncation_side = given.get("truncation_side") or "right"
+        self.model_input_names = list(given.get("model_input_names") or kind.model_input_names)
+        self.clean_up_tokenization_spaces = bool(given.get("clean_up_tokenization_spaces", False))
+        self.split_special_tokens = bool(given.get("split_special_tokens", False))
+        self.chat_template = given.get("chat_template")
+        self._set_special_tokens(given)
+        self._add_missing_tokens(added_tokens or {})
+
+    @classmethod
+    def from_files(
+        cls,
+        files: FileSet,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        asked: str | None = None,
+        name_or_path: str = "",
+    ) -> Self:
+        """Choose, check and load.
+
+        Args:
+            files: the repository's files.
+            overrides: init arguments that win over the files.
+            asked: the class that the caller loads through, where it is a particular one.
+            name_or_path: what the caller named, kept for saving and messages.
+
+        Raises:
+            UnknownTokenizer: nothing here makes a tokenizer of these files.
+            CorruptFile: a file is damaged; names it.
+            UnsafeFile: a file would exhaust the machine.
+            RemoteCodeRefused: only code of the repository's own could make it.
+
+        """
+        with about(repo_id=name_or_path or None):
+            config = read_tokenizer_config(files, overrides or {})
+            selection = select_tokenizer(files.names(), config, asked=asked)
+            kind = selection.kind
+            defaults = {**kind.options, **kind.special_tokens}
+            if not selection.from_tokenizer_json:
+                defaults.update(kind.legacy_options)
+            settings = {**defaults, **config.values, "name_or_path": name_or_path}
+            if selection.from_tokenizer_json:
+                backend = _load_tokenizer_json(files)
+                _apply_flags(backend, kind, settings)
+            else:
+                with engine_errors(files.describe(kind.legacy_files[0]), kind.legacy_files[0]):
+                    backend = family_named(kind.family).build(files, kind, settings)
+                settings = _flagged(kind, settings)
+            return cls._class_of(kind)(backend, kind, settings, config.added_tokens)
+
+    @classmethod
+    def _class_of(cls, kind: TokenizerClass) -> type[Self]:
+        """Give the class that stands for ``kind``; classes by name are made a layer above."""
+        del kind
+        return cls
+
+    def _set_special_tokens(self, given: Mapping[str, Any]) -> None:
+        more = given.get("additional_special_tokens") or ()
+        extra = given.get("extra_special_tokens") or {}
+        roles = {name: given.get(name) or None for name in SPECIAL_TOKEN_NAMES}
+        if isinstance(extra, dict):
+            roles.update(extra)
+        else:
+            more = [*more, *extra]
+        self._roles = roles
+        self._more_special = list(more)
+
+    def _add_missing_tokens(self, added_tokens: Mapping[int, AddedToken]) -> None:
+        """Add what the files list and the engine lacks, then special tokens it does not know."""
+        present = self._engine.backend.get_added_tokens_decoder()
+        known = {repr(token) for token in present.values()}
+        missing = [token for _, token in sorted(added_tokens.items()) if repr(token) not in known]
+        texts = {token.content for token in present.values()} | {str(token) for token in missing}
+        missing += [
+            _special(token) for token in self.all_special_tokens_extended if str(token) not in texts
+        ]
+        special = set(self.all_special_tokens)
+        for token in missing:
+            token.special = token.special or token.content in special
+        if missing:
+            self.add_tokens(missing)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_plans"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _plans={})
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.kind.name}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
+            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
+        )
+
+
+def _special(token: str | AddedToken) -> AddedToken:
+    return AddedToken(token, special=True) if isinstance(token, str) else token
+
+
+def _flagged(kind: TokenizerClass, settings: dict[str, Any]) -> dict[str, Any]:
+    """Give the special tokens that are only text the flags that their class gives them."""
+    flagged = dict(settings)
+    for name in SPECIAL_TOKEN_NAMES:
+        text = settings.get(name)
+        if isinstance(text, str):
+            mask = name == "mask_token"
+            flagged[name] = AddedToken(
+                text,
+                special=True,
+                lstrip=mask and kind.mask_lstrip,
+                normalized=kind.mask_normalized if mask else kind.specials_normalized,
+            )
+    return flagged
+
+
+def _with_baked_in(backend: tokenizers.Tokenizer, given: dict[str, Any]) -> dict[str, Any]:
+    """Let the padding and truncation saved in tokenizer.json fill in what nothing else says."""
+    padding, truncation = backend.padding, backend.truncation
+    if truncation is not None:
+        given.setdefault("truncation_side", truncation["direction"])
+    if padding is not None:
+        given.setdefault("pad_token", padding["pad_token"])
+        given.setdefault("pad_token_type_id", padding["pad_type_id"])
+        given.setdefault("padding_side", padding["direction"])
+    return given
+
+
+def _load_tokenizer_json(files: FileSet) -> tokenizers.Tokenizer:
+    text = read_tokenizer_json(files, TOKENIZER_FILE)
+    with engine_errors(files.describe(TOKENIZER_FILE), TOKENIZER_FILE):
+        return tokenizers.Tokenizer.from_buffer(text)
+
+
+def _apply_flags(
+    backend: tokenizers.Tokenizer, kind: TokenizerClass, settings: Mapping[str, Any]
+) -> None:
+    """Set the three flags of BERT's normalizer to what the init arguments say."""
+    if not kind.bert_flags or backend.normalizer is None:
+        return
+    state = json.loads(backend.normalizer.__getstate__())
+    if state.pop("type") != "BertNormalizer":
+        return
+    wanted = {
+        **state,
+        "lowercase": settings["do_lower_case"],
+        "strip_accents": settings["strip_accents"],
+        "handle_chinese_chars": settings["tokenize_chinese_chars"],
+    }
+    if wanted != state:
+        backend.normalizer = normalizers.BertNormalizer(**wanted)

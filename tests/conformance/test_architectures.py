@@ -1,0 +1,397 @@
+"""Every file in hubloader/architectures, on every kit, against transformers itself.
+
+Nothing here names a family but ``VARIANTS``, where one that has switches says which to try. Models
+are tiny and random, LayerNorm weights too, so that a swapped name shows. The reference is
+transformers' eager attention in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import pickle
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION, find, supported
+from hubloader.nn import Trace, get_kit
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+pytestmark = [pytest.mark.torch, pytest.mark.oracle]
+
+TOLERANCE = 1e-5
+KITS = [
+    "numpy",
+    "torch",
+    "torch-eager",
+    pytest.param("tf", marks=pytest.mark.tensorflow),
+]
+SMALL = {
+    "vocab_size": 120,
+    "max_position_embeddings": 40,
+    "num_labels": 3,
+    "hidden_size": 32,
+    "dim": 32,
+    "num_hidden_layers": 3,
+    "n_layers": 3,
+    "num_attention_heads": 4,
+    "n_heads": 4,
+    "intermediate_size": 56,
+    "hidden_dim": 56,
+    "embedding_size": 16,
+    "input_embedding_size": 16,
+    "type_vocab_size": 2,
+}
+NAMED_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "bert": {
+        "gelu_new, two labels, no padding token": {
+            "hidden_act": "gelu_new",
+            "num_labels": 2,
+            "pad_token_id": None,
+        },
+        "relu, one head, large eps": {
+            "hidden_act": "relu",
+            "num_attention_heads": 1,
+            "layer_norm_eps": 0.1,
+        },
+        "silu, one label": {"hidden_act": "silu", "num_labels": 1, "type_vocab_size": 1},
+    },
+    "distilbert": {
+        "relu, sinusoids": {"activation": "relu", "sinusoidal_pos_embds": True},
+        "one layer": {"n_layers": 1, "pad_token_id": 3},
+    },
+    "albert": {
+        "two groups of two": {"num_hidden_groups": 2, "inner_group_num": 2},
+        "as many groups as layers": {"num_hidden_groups": 3, "hidden_act": "gelu"},
+    },
+    "electra": {"embeddings as wide as the layers": {"embedding_size": 32}},
+    "ernie": {"tasks": {"use_task_id": True}},
+    "deberta-v2": {
+        "v3": {
+            "relative_attention": True,
+            "position_buckets": 8,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": "p2c|c2p",
+            "position_biased_input": False,
+        },
+        "v2 with convolution": {
+            "relative_attention": True,
+            "position_buckets": 16,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "conv_kernel_size": 3,
+            "conv_act": "gelu",
+            "conv_groups": 2,
+            "position_biased_input": False,
+        },
+        "own projections, plain distances, token types": {
+            "relative_attention": True,
+            "max_relative_positions": 12,
+            "type_vocab_size": 2,
+            "pos_att_type": ["c2p", "p2c"],
+            "embedding_size": 16,
+        },
+        "content for position alone": {
+            "relative_attention": True,
+            "position_buckets": 4,
+            "pos_att_type": ["c2p"],
+        },
+        "far": {
+            "relative_attention": True,
+            "position_buckets": 32,
+            "share_att_key": True,
+            "pos_att_type": "p2c|c2p",
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+            "max_position_embeddings": 301,
+            "max_relative_positions": 100,
+        },
+    },
+    "modernbert": {
+        "narrow windows, mean": {"local_attention": 6, "classifier_pooling": "mean"},
+        "every bias, all layers global": {
+            "attention_bias": True,
+            "mlp_bias": True,
+            "norm_bias": True,
+            "classifier_bias": True,
+            "layer_types": ["full_attention"] * 3,
+        },
+        "long texts": {"max_position_embeddings": 8192, "num_hidden_layers": 4},
+    },
+    "mpnet": {"longer than the farthest bucket": {"max_position_embeddings": 400}},
+    "roberta": {"other padding": {"pad_token_id": 4, "type_vocab_size": 1}},
+}
+CASES = [
+    pytest.param(family, variant, id=f"{family}-{variant}".replace(" ", "_"))
+    for family in supported()
+    for variant in ("plain", *VARIANTS.get(family, {}))
+]
+TASKS = {
+    ENCODER: transformers.AutoModel,
+    SEQUENCE_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
+}
+
+
+class Oracle(NamedTuple):
+    """A random model of transformers', as config.json and tensors, and what it makes of a batch."""
+
+    model: Any
+    raw: dict[str, Any]
+    tensors: dict[str, np.ndarray]
+    family: str
+    task: str
+
+    @property
+    def layer(self) -> Any:
+        return find(self.family).tasks[self.task]
+
+    def build(self, kit_name: str, tensors=None, **options: Any) -> Any:
+        kit = get_kit(kit_name)
+        module = kit.build(self.layer, find(self.family).config.from_json(self.raw))
+        report = kit.load(module, self.tensors if tensors is None else tensors, **options)
+        assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
+        return module
+
+    def batch(self) -> dict[str, np.ndarray]:
+        """Padding on the right, on the left, in the middle, nowhere, and nothing but padding."""
+        rng = np.random.default_rng(5)
+        config = find(self.family).config.from_json(self.raw)
+        ids = rng.integers(5, config.vocab_size, (5, 17))
+        mask = np.ones_like(ids)
+        mask[0, 11:] = mask[1, :6] = mask[2, 5:9] = mask[4, :] = 0
+        pad = getattr(config, "pad_token_id", None)
+        batch = {"input_ids": np.where(mask == 1, ids, pad or 0), "attention_mask": mask}
+        if getattr(config, "type_vocab_size", 0) > 1:
+            batch["token_type_ids"] = rng.integers(0, config.type_vocab_size, ids.shape)
+        return self.accepted(batch)
+
+    def accepted(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        takes = inspect.signature(self.layer.forward).parameters
+        return {name: value for name, value in batch.items() if name in takes}
+
+    def reference(self, batch: dict[str, np.ndarray]) -> Any:
+        native = {name: torch.tensor(value) for name, value in batch.items()}
+        with torch.no_grad():
+            return self.model(**native, output_hidden_states=True, output_attentions=True)
+
+
+@functools.cache
+def oracle(family: str, variant: str, task: str = SEQUENCE_CLASSIFICATION, seed: int = 0) -> Oracle:
+    torch.manual_seed(seed)
+    defaults = transformers.AutoConfig.for_model(family)
+    options = {name: value for name, value in SMALL.items() if hasattr(defaults, name)}
+    options |= {
+        name: min(i, 1)
+        for i, name in enumerate(NAMED_TOKENS)
+        if isinstance(getattr(defaults, name, None), int) and getattr(defaults, name) >= 120
+    }
+    options |= VARIANTS.get(family, {}).get(variant, {})
+    config = transformers.AutoConfig.for_model(family, **options)
+    model = TASKS[task].from_config(config, attn_implementation="eager").eval().float()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    raw = {**config.to_dict(), "num_labels": config.num_labels}
+    tensors = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    return Oracle(model, raw, tensors, family, task)
+
+
+def native(kit_name: str, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    if kit_name == "numpy":
+        return batch
+    if kit_name == "tf":
+        import tensorflow as tf
+
+        return {name: tf.constant(value, tf.int32) for name, value in batch.items()}
+    return {name: torch.tensor(value) for name, value in batch.items()}
+
+
+def run(kit_name: str, module: Any, batch: dict[str, np.ndarray], **options: Any) -> np.ndarray:
+    with torch.no_grad():
+        return np.asarray(module(**native(kit_name, batch), **options))
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    ours, theirs = np.asarray(ours), theirs.detach().numpy()
+    assert ours.shape == theirs.shape
+    assert np.isfinite(ours).all()
+    known = np.isfinite(theirs)  # transformers divides by the number of tokens, were it zero
+    return float(np.abs(ours - theirs)[known].max())
+
+
+@pytest.mark.parametrize("kit_name", KITS)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_logits_are_those_of_transformers_whatever_the_padding(family, variant, seed, kit_name):
+    case = oracle(family, variant, SEQUENCE_CLASSIFICATION, seed)
+    batch = case.batch()
+    ours = run(kit_name, case.build(kit_name), batch)
+    assert difference(ours, case.reference(batch).logits) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kit_name", KITS)
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_hidden_states_and_pooled_output_are_those_of_transformers(family, variant, kit_name):
+    case = oracle(family, variant, ENCODER)
+    batch = case.batch()
+    theirs = case.reference(batch)
+    module = case.build(kit_name)
+    ours = run(kit_name, module, batch)
+    assert difference(ours, theirs.last_hidden_state) <= TOLERANCE
+    with torch.no_grad():
+        pooled = module.pooled(_hidden(kit_name, ours))
+    assert (pooled is None) == (theirs.get("pooler_output") is None)
+    if pooled is not None:
+        assert difference(pooled, theirs.pooler_output) <= TOLERANCE
+
+
+def _hidden(kit_name: str, array: np.ndarray) -> Any:
+    if kit_name == "tf":
+        import tensorflow as tf
+
+        return tf.constant(array)
+    return torch.tensor(array) if kit_name.startswith("torch") else array
+
+
+@pytest.mark.parametrize("kit_name", KITS)
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_hidden_states_and_attentions_come_on_request(family, variant, kit_name):
+    case = oracle(family, variant)
+    batch = case.batch()
+    theirs = case.reference(batch)
+    trace = Trace(hidden_states=True, attentions=True)
+    run(kit_name, case.build(kit_name), batch, trace=trace)
+    for ours, expected in (
+        (trace.kept_hidden_states, theirs.hidden_states),
+        (trace.kept_attentions, theirs.attentions),
+    ):
+        assert len(ours) == len(expected)
+        assert max(map(difference, ours, expected)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kit_name", KITS)
+@pytest.mark.parametrize(("family", "variant"), CASES)
+@pytest.mark.parametrize("length", [1, 2, 31])
+def test_one_text_without_a_mask_gives_the_same_logits(family, variant, length, kit_name):
+    case = oracle(family, variant)
+    config = case.model.config
+    most = getattr(config, "max_position_embeddings", 0)
+    length = 300 if length == 31 and most > 300 else length
+    ids = np.random.default_rng(length).integers(5, 120, (1, length))
+    ours = run(kit_name, case.build(kit_name), {"input_ids": ids})
+    assert difference(ours, case.reference({"input_ids": ids}).logits) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kit_name", KITS)
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+@pytest.mark.parametrize("family", supported())
+def test_a_checkpoint_in_half_precision_computes_in_float32(family, stored, kit_name):
+    case = oracle(family, "plain")
+    halved = {k: v.to(getattr(torch, stored)) for k, v in case.model.state_dict().items()}
+    reference = case._replace(model=copy.deepcopy(case.model))
+    reference.model.load_state_dict({k: v.float() for k, v in halved.items()})
+    tensors = {k: _stored(v) for k, v in halved.items()}
+    batch = case.batch()
+    ours = run(kit_name, case.build(kit_name, tensors, dtype="float32"), batch)
+    assert ours.dtype == np.float32
+    assert difference(ours, reference.reference(batch).logits) <= TOLERANCE
+
+
+def _stored(value: Any) -> np.ndarray:
+    """As a file's reader hands it over: numpy has no bfloat16."""
+    if value.dtype == torch.bfloat16:
+        return value.view(torch.int16).numpy().view(np.dtype([("bfloat16", "<u2")]))
+    return value.numpy()
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_parameters_are_named_and_shaped_as_in_the_checkpoint(family, variant, task):
+    case = oracle(family, variant, task)
+    expected = {name: value.shape for name, value in case.tensors.items()}
+    for kit_name in ("numpy", "torch"):
+        kit = get_kit(kit_name)
+        module = kit.build(case.layer, find(family).config.from_json(case.raw))
+        assert kit.parameters(module) == expected
+
+
+@pytest.mark.parametrize("family", supported())
+def test_what_a_kit_exports_is_what_it_loaded(family):
+    case = oracle(family, "plain")
+    for kit_name in ("numpy", "torch"):
+        exported = get_kit(kit_name).export(case.build(kit_name))
+        assert exported.keys() == case.tensors.keys()
+        assert all(np.array_equal(exported[name], case.tensors[name]) for name in exported)
+
+
+@pytest.mark.parametrize("family", supported())
+def test_the_torch_model_copies_pickles_compiles_and_exports(family):
+    case = oracle(family, "plain")
+    module, batch = case.build("torch"), native("torch", case.batch())
+    expected = module(**batch)
+    assert torch.equal(copy.deepcopy(module)(**batch), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(module))(**batch), expected)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(**batch), expected, atol=TOLERANCE)
+    torch.compiler.reset()
+    exported = torch.export.export(module, (), batch)
+    assert torch.allclose(exported.module()(**batch), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("kit_name", KITS[1:])
+@pytest.mark.parametrize("family", supported())
+def test_gradients_are_those_of_transformers(family, kit_name):
+    case = oracle(family, "plain")
+    # Not the text of nothing but padding: there transformers has a gradient through the mask.
+    batch, labels = (
+        {name: value[:4] for name, value in case.batch().items()},
+        np.array([0, 1, 2, 1]),
+    )
+    case.model.zero_grad()
+    logits = case.model(**native("torch", batch)).logits
+    torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).backward()
+    expected = {name: value.grad.numpy() for name, value in case.model.named_parameters()}
+    ours = _gradients(kit_name, case, batch, labels)
+    assert ours.keys() == expected.keys()
+    assert max(np.abs(ours[name] - expected[name]).max() for name in ours) <= 2 * TOLERANCE
+
+
+def _gradients(kit_name, case, batch, labels) -> dict[str, np.ndarray]:
+    kit, module, given = get_kit(kit_name), case.build(kit_name), native(kit_name, batch)
+    labels = native(kit_name, {"labels": labels})["labels"]
+    if kit_name != "tf":
+        kit.cross_entropy(module(**given), labels).backward()
+        return {name: value.grad.numpy() for name, value in module.named_parameters()}
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = kit.cross_entropy(module(**given), labels)
+    variables = {slot.name: getattr(slot.owner, slot.attribute) for slot in module.slots()}
+    gradients = tape.gradient(loss, variables)
+    return {name: tf.convert_to_tensor(value).numpy() for name, value in gradients.items()}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("family", supported())
+def test_the_tensorflow_model_runs_as_a_graph_of_unknown_sizes(family, compiled):
+    import tensorflow as tf
+
+    case = oracle(family, "plain")
+    module, batch = case.build("tf"), case.batch()
+    expected = case.reference(batch).logits
+    signature = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in batch}
+    graph = tf.function(
+        lambda given: module(**given), input_signature=[signature], jit_compile=compiled
+    )
+    assert difference(graph(native("tf", batch)), expected) <= TOLERANCE
+    short = {name: value[:2, :9] for name, value in batch.items()}
+    assert difference(graph(native("tf", short)), case.reference(short).logits) <= TOLERANCE

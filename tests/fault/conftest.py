@@ -1,0 +1,35 @@
+"""Options and the common ground of the fault suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fault_hub import FaultHub
+from network_world import VOCAB, WEIGHTS, World, contents, shrink, write_repo
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption("--kill-points", type=int, default=30, help="kills of a running download")
+    group.addoption("--chaos", type=int, default=60, help="random series of network faults")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A Hub and an empty cache; at the end the cache is sound and a rerun needs no clean-up."""
+    shrink(monkeypatch, divided=False)
+    files = contents()
+    write_repo(tmp_path / "hub", files)
+    with FaultHub(tmp_path / "hub") as hub:
+        world = World(hub, tmp_path / "cache", files)
+        yield world
+        world.check_promises()
+
+
+@pytest.fixture(params=["regular", "lfs", "ranges"])
+def victim(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The file that is hit: as one answer of the endpoint, or by a redirect, or in ranges."""
+    shrink(monkeypatch, divided=request.param == "ranges")
+    return VOCAB if request.param == "regular" else WEIGHTS

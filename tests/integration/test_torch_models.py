@@ -1,0 +1,195 @@
+"""A loaded PyTorch model is at home in PyTorch: every tool finds what it looks for."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import hubloader
+
+pytestmark = pytest.mark.torch
+
+torch = pytest.importorskip("torch")
+
+IDS = torch.tensor([[101, 5, 6, 102], [101, 9, 102, 0]])
+MASK = (IDS != 0).long()
+TARGETS = {"bert": ["query", "value"], "distilbert": ["q_lin", "v_lin"]}
+
+
+@pytest.fixture(params=["fixtures/bert-tiny-sentiment", "distilbert"])
+def folder(request, fixture_hub):
+    if request.param != "distilbert":
+        return fixture_hub / request.param
+    return fixture_hub / "distilbert" / "distilbert-base-uncased-finetuned-sst-2-english"
+
+
+@pytest.fixture
+def model(folder):
+    return hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+
+@pytest.fixture
+def logits(model):
+    with torch.no_grad():
+        return model(IDS, MASK).logits
+
+
+def test_it_is_a_module_of_plain_linear_layers(model):
+    assert isinstance(model, torch.nn.Module)
+    leaves = {type(m) for m in model.modules() if not list(m.children())}
+    assert torch.nn.Linear in leaves
+    assert {cls.__module__.split(".")[0] for cls in leaves} == {"torch"}
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_it_can_be_copied_and_pickled(model, logits, twin):
+    other = twin(model)
+
+    assert torch.equal(other(IDS, MASK).logits, logits)
+    assert type(other) is type(model)
+    assert other.config == model.config
+
+
+def test_its_state_dict_goes_into_a_model_of_random_weights(model, logits):
+    other = type(model)(model.config)
+
+    other.load_state_dict(model.state_dict())
+
+    assert torch.equal(other.eval()(IDS, MASK).logits, logits)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"output_hidden_states": True, "output_attentions": True},
+        {"labels": torch.tensor([1, 0])},
+    ],
+    ids=["plain", "traced", "labelled"],
+)
+def test_it_compiles_into_one_graph(model, logits, options):
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+
+    out = compiled(IDS, MASK, **options)
+
+    assert type(out).__name__ == "SequenceClassifierOutput"
+    assert torch.allclose(out.logits, logits, atol=1e-6)
+
+
+def test_it_is_exported_with_its_output_type(model, logits):
+    program = torch.export.export(model, (IDS, MASK))
+
+    out = program.module()(IDS, MASK)
+
+    assert type(out).__name__ == "SequenceClassifierOutput"
+    assert torch.allclose(out.logits, logits, atol=1e-6)
+
+
+def test_hooks_fire_on_leaves(model):
+    seen = []
+    model.classifier.register_forward_hook(lambda *_: seen.append(True))
+
+    model(IDS, MASK)
+
+    assert seen == [True]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dynamic_quantization_replaces_every_linear(model):
+    linears = [name for name, m in model.named_modules() if type(m) is torch.nn.Linear]
+
+    small = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+
+    kinds = {type(small.get_submodule(name)) for name in linears}
+    assert kinds == {torch.ao.nn.quantized.dynamic.Linear}
+    assert small(IDS, MASK).logits.shape[0] == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lora_trains_adapters_only_and_starts_where_the_model_is(model, logits):
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(task_type="SEQ_CLS", target_modules=TARGETS[model.config.model_type])
+
+    adapted = peft.get_peft_model(model, config)
+    loss = adapted(input_ids=IDS, attention_mask=MASK, labels=torch.tensor([1, 0])).loss
+    loss.backward()
+
+    trained = {name for name, p in adapted.named_parameters() if p.grad is not None}
+    assert trained
+    assert all("lora" in name or "classifier" in name for name in trained)
+    adapted.eval()
+    assert torch.allclose(adapted(input_ids=IDS, attention_mask=MASK).logits, logits, atol=1e-6)
+
+
+def test_training_changes_the_model_and_not_its_file(folder, model, logits):
+    before = (folder / "model.safetensors").read_bytes()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    model.train()
+    labels = torch.tensor([1, 0])
+
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = model(IDS, MASK, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < losses[0]
+    assert not torch.allclose(model.eval()(IDS, MASK).logits, logits, atol=1e-3)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_the_weights_are_mapped_not_copied(folder):
+    model = hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+    mapped = [line.split() for line in open("/proc/self/maps") if "model.safetensors" in line]
+    spans = [tuple(int(end, 16) for end in line[0].split("-")) for line in mapped]
+
+    places = [p.data_ptr() for p in model.parameters()]
+
+    assert all(any(low <= place < high for low, high in spans) for place in places)
+
+
+def test_it_says_where_it_lies_and_what_it_is(model):
+    assert model.device == torch.device("cpu")
+    assert model.dtype == torch.float32
+    assert model.get_input_embeddings().num_embeddings == model.config.vocab_size
+    assert model.base_model is getattr(model, model.base_model_prefix)
+    assert model.num_parameters(only_trainable=True) == sum(p.numel() for p in model.parameters())
+
+
+def test_eager_and_fused_attention_agree(folder, logits):
+    eager = hubloader.AutoModelForSequenceClassification.from_pretrained(
+        folder, attn_implementation="eager"
+    )
+
+    assert torch.allclose(eager(IDS, MASK).logits, logits, atol=1e-5)
+    with pytest.raises(ValueError, match="flash"):
+        hubloader.AutoModelForSequenceClassification.from_pretrained(
+            folder, attn_implementation="flash"
+        )
+
+
+def test_a_device_can_be_named(folder, logits):
+    load = hubloader.AutoModelForSequenceClassification.from_pretrained
+    for options in ({"device": "cpu"}, {"device_map": "cpu"}, {"device_map": {"": "cpu"}}):
+        assert torch.equal(load(folder, **options)(IDS, MASK).logits, logits)
+    assert load(folder, device="meta").device.type == "meta"
+    with pytest.raises(ValueError, match="not both"):
+        load(folder, device="cpu", device_map="cpu")
+
+
+def test_new_weights_repeat_with_numpys_seed():
+    config = hubloader.AutoConfig.for_model("bert", hidden_size=12, vocab_size=9)
+
+    made = []
+    for _ in range(2):
+        np.random.seed(7)  # noqa: NPY002  the generator that makes new weights
+        made.append(hubloader.AutoModel.from_config(config).state_dict())
+
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert not made[0]["encoder.layer.0.output.dense.bias"].any()
+    assert (made[0]["embeddings.LayerNorm.weight"] == 1).all()

@@ -1,0 +1,242 @@
+"""Who waits for whom: every line of the table in cache/lock.py."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+
+import filelock
+import pytest
+from cache_cases import COMMIT, REPO, content, download, entry, manifest
+
+from hubloader.cache import CacheStore
+from hubloader.cache import lock as locks
+from hubloader.cache.layout import CacheLayout
+from hubloader.cache.lock import BlobLock, LockOutcome
+from hubloader.errors import LockTimeout
+
+DATA = content(5000)
+FACTS = entry(DATA)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return CacheLayout(tmp_path).repo(REPO)
+
+
+class Clock:
+    """Time that passes only while somebody sleeps; ``then`` is done at each step."""
+
+    def __init__(self, then=lambda _now: None) -> None:
+        self.now = 0.0
+        self._then = then
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self._then(self.now)
+
+
+def asker(layout, clock, *, ready=lambda: False) -> BlobLock:
+    return BlobLock(layout, FACTS.etag, ready=ready, clock=clock, sleep=clock.sleep)
+
+
+@pytest.fixture
+def held(layout):
+    os.makedirs(os.path.dirname(layout.lock(FACTS.etag)))
+    lock = filelock.FileLock(layout.lock(FACTS.etag), thread_local=False)
+    lock.acquire()
+    yield lock
+    lock.release(force=True)
+
+
+def test_a_free_lock_is_had_at_huggingface_hubs_path_writable_by_the_group(layout):
+    old = os.umask(0o022)
+    try:
+        lock = asker(layout, Clock())
+        assert lock.acquire() is LockOutcome.HELD
+    finally:
+        os.umask(old)
+
+    mode = os.stat(layout.lock(FACTS.etag)).st_mode
+    assert stat.S_IMODE(mode) == 0o664
+    with pytest.raises(filelock.Timeout):
+        filelock.FileLock(layout.lock(FACTS.etag)).acquire(blocking=False)
+    lock.release()
+    filelock.FileLock(layout.lock(FACTS.etag)).acquire(blocking=False).lock.release()
+
+
+def test_a_lock_that_is_let_go_is_had(layout, held):
+    clock = Clock(lambda now: held.release(force=True) if now > 1 else None)
+    lock = asker(layout, clock)
+
+    assert lock.acquire() is LockOutcome.HELD
+    lock.release()
+
+
+def test_the_asker_stops_waiting_when_the_content_appears(layout, held):
+    clock = Clock()
+
+    assert asker(layout, clock, ready=lambda: clock.now > 2).acquire() is LockOutcome.READY
+
+
+def test_a_holder_without_progress_is_not_waited_for(layout, held):
+    clock = Clock()
+
+    assert asker(layout, clock).acquire(stall=30) is LockOutcome.STALLED
+    assert 30 <= clock.now < 31
+
+
+@pytest.mark.parametrize("who", ["ours", "huggingface_hub's"])
+def test_a_holder_whose_download_moves_is_waited_for(layout, held, who):
+    name = f"{FACTS.etag}.0-1.2" if who == "ours" else f"{FACTS.etag}.12345678.incomplete"
+    folder = layout.partials if who == "ours" else layout.blobs
+    os.makedirs(folder)
+
+    def grow(now: float) -> None:
+        if now < 100:
+            with open(os.path.join(folder, name), "ab") as file:
+                file.write(b"x")
+
+    clock = Clock(grow)
+
+    assert asker(layout, clock).acquire(stall=30) is LockOutcome.STALLED
+    assert clock.now > 129  # 30 s after the last byte, which came before 100
+
+
+def test_the_limit_ends_the_wait_and_names_the_holder(layout, held):
+    clock = Clock()
+
+    with pytest.raises(LockTimeout) as caught:
+        asker(layout, clock).acquire(stall=1000, limit=60)
+
+    assert 60 <= caught.value.waited < 61
+    assert caught.value.holder
+    assert caught.value.hint
+
+
+def test_the_asker_is_told_once_a_second_who_holds_it(layout, held):
+    told = []
+
+    asker(layout, Clock()).acquire(stall=5, on_wait=lambda *facts: told.append(facts))
+
+    assert 3 <= len(told) <= 5
+    assert all(isinstance(holder, str) and waited > 0 for holder, waited in told)
+
+
+def test_the_holder_is_named_by_its_partial(tmp_path, layout, held, monkeypatch):
+    monkeypatch.setattr(locks, "_flock_holder", lambda _path: None)
+    with CacheStore(tmp_path).writer(REPO, FACTS) as writer:
+        writer.write(b"x")
+        assert f"process {os.getpid()}" in asker(layout, Clock()).holder()
+
+
+def test_the_holder_is_named_by_the_kernels_list(layout, held, tmp_path, monkeypatch):
+    facts = os.stat(layout.lock(FACTS.etag))
+    device = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    listing = tmp_path / "locks"
+    listing.write_text(
+        f"1: POSIX  ADVISORY  WRITE 7 {device} 0 EOF\n"
+        f"2: FLOCK  ADVISORY  WRITE {os.getpid()} {device} 0 EOF\n"
+    )
+    monkeypatch.setattr(locks, "_PROC_LOCKS", str(listing))
+
+    assert asker(layout, Clock()).holder().startswith(f"process {os.getpid()} (")
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSYS, errno.ENOLCK, errno.EROFS, errno.EACCES, errno.ENOTSUP]
+)
+def test_where_there_are_no_locks_one_goes_on_without(layout, monkeypatch, number):
+    class Broken:
+        def acquire(self, **_options):
+            raise OSError(number, "no")
+
+    monkeypatch.setattr(locks, "_make_lock", lambda _path: Broken())
+
+    lock = asker(layout, Clock())
+    assert lock.acquire() is LockOutcome.UNAVAILABLE
+    lock.release()
+
+
+def test_an_older_filelock_that_misses_flock_means_the_same(layout, monkeypatch):
+    class Broken:
+        def acquire(self, **_options):
+            raise NotImplementedError("use SoftFileLock instead")
+
+    monkeypatch.setattr(locks, "_make_lock", lambda _path: Broken())
+
+    assert asker(layout, Clock()).acquire() is LockOutcome.UNAVAILABLE
+
+
+@pytest.mark.parametrize("damage", ["file for folder", "folder for file", "planted link"])
+def test_damaged_locks_block_nobody(tmp_path, layout, damage):
+    path = layout.lock(FACTS.etag)
+    if damage == "file for folder":
+        (tmp_path / ".locks").write_text("")
+    elif damage == "folder for file":
+        os.makedirs(path)
+    else:
+        os.makedirs(os.path.dirname(path))
+        (tmp_path / "victim").write_text("untouched")
+        os.symlink(tmp_path / "victim", path)
+
+    wanted = manifest({"f": DATA})
+    paths = download(CacheStore(tmp_path), wanted, {"f": DATA})
+
+    assert paths["f"].read_bytes() == DATA
+    if damage == "planted link":
+        assert (tmp_path / "victim").read_text() == "untouched"
+
+
+def test_locks_that_do_nothing_cost_downloads_and_no_correctness(tmp_path, monkeypatch):
+    class Lying:
+        def acquire(self, **_options):
+            return None
+
+        def release(self, **_options):
+            return None
+
+    monkeypatch.setattr(locks, "_make_lock", lambda _path: Lying())
+    wanted = manifest({"f": DATA, "g": content(9 * 1024 * 1024)})
+    files = {"f": DATA, "g": content(9 * 1024 * 1024)}
+    threads = [
+        threading.Thread(target=download, args=(CacheStore(tmp_path), wanted, files))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    store = CacheStore(tmp_path)
+    assert all(store.path(wanted, name).read_bytes() == data for name, data in files.items())
+
+
+def test_two_files_of_one_content_in_one_batch_do_not_wait_for_each_other(tmp_path):
+    wanted = manifest({"a": DATA, "b": DATA})
+
+    paths = download(CacheStore(tmp_path), wanted, {"a": DATA, "b": DATA})
+
+    assert paths["a"].read_bytes() == paths["b"].read_bytes() == DATA
+
+
+def test_the_lock_of_a_content_is_kept_until_the_batch_gives_it_its_name(tmp_path, layout):
+    store, wanted = CacheStore(tmp_path), manifest({"f": DATA})
+    other = filelock.FileLock(layout.lock(FACTS.etag))
+
+    with store.batch():
+        with store.blob_lock(REPO, FACTS.etag), store.writer(REPO, FACTS) as writer:
+            writer.write(DATA)
+            writer.commit()
+        with pytest.raises(filelock.Timeout):
+            other.acquire(blocking=False)
+
+    other.acquire(blocking=False)
+    other.release()
+    assert store.inspect(wanted, ["f"])["f"].blob
+    assert wanted.commit == COMMIT

@@ -1,0 +1,65 @@
+"""Every error of the system becomes one of ours, with its number, its cause and a way out."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from hubloader.cache.failures import free_space, guard, translate
+from hubloader.errors import CacheError, CacheReadOnly, DiskFull, IntegrityError
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_every_number_is_translated(number):
+    error = translate(OSError(number, os.strerror(number)), "/cache/x", needed=5)
+
+    assert isinstance(error, CacheError)
+    assert error.errno == number
+    assert "/cache/x" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EROFS, CacheReadOnly),
+        (errno.EACCES, CacheReadOnly),
+        (errno.EPERM, CacheReadOnly),
+        (errno.EIO, CacheError),
+        (errno.EMFILE, CacheError),
+        (errno.ENAMETOOLONG, CacheError),
+    ],
+)
+def test_the_table(number, kind, tmp_path):
+    with pytest.raises(CacheError) as caught, guard(str(tmp_path), needed=7):
+        raise OSError(number, os.strerror(number))
+
+    assert type(caught.value) is kind
+    assert isinstance(caught.value.__cause__, OSError)
+    assert kind is CacheError or caught.value.hint
+
+
+def test_a_full_disk_says_what_was_needed_and_what_is_free(tmp_path):
+    error = translate(OSError(errno.ENOSPC, "full"), str(tmp_path / "not" / "yet"), needed=7)
+
+    assert error.needed == 7
+    assert error.free > 0
+    assert "quota" in str(translate(OSError(errno.EDQUOT, "quota"), "/x"))
+
+
+def test_our_own_errors_pass_unchanged():
+    ours = IntegrityError("bad")
+
+    with pytest.raises(IntegrityError) as caught, guard("/cache"):
+        raise ours
+    assert caught.value is ours
+
+
+def test_free_space_is_told_for_a_folder_that_is_not_there_yet(tmp_path):
+    free, inodes = free_space(str(tmp_path / "a" / "b"))
+
+    assert free > 0
+    assert inodes is None or inodes > 0

@@ -1,0 +1,113 @@
+"""The engine's and the transfer's decisions, without a network."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubloader.errors import (
+    DiskFull,
+    EntryNotFound,
+    Forbidden,
+    HubloaderError,
+    IntegrityError,
+    ServerFailed,
+    TimedOut,
+)
+from hubloader.resolve.engine import combined
+from hubloader.resolve.transfer import divide
+from hubloader.resolve.workers import Stop, run_all
+
+
+def test_one_failure_is_raised_as_it_is():
+    error = TimedOut("silence")
+
+    assert combined({"a": error}) is error
+
+
+def test_several_failures_are_one_error_of_the_gravest_kind_that_tells_of_each():
+    failures = {
+        "a": ServerFailed("refused", status=500),
+        "b": IntegrityError("wrong bytes", expected="1", actual="2", repo_id="org/name"),
+        "c": EntryNotFound("gone"),
+    }
+
+    error = combined(failures)
+
+    assert isinstance(error, IntegrityError)
+    assert error.exit_code == 5
+    assert error.message == ("3 files could not be fetched: b: wrong bytes; c: gone; a: refused")
+    assert error.failures == (failures["b"], failures["c"], failures["a"])
+    assert error.repo_id == "org/name"
+    assert failures["b"].message == "wrong bytes"
+
+
+@pytest.mark.parametrize(
+    ("errors", "leader"),
+    [
+        ((Forbidden("x"), EntryNotFound("x")), Forbidden),
+        ((EntryNotFound("x"), DiskFull("x")), EntryNotFound),
+        ((TimedOut("x"), HubloaderError("x")), HubloaderError),
+    ],
+)
+def test_the_exit_code_is_the_first_in_the_contracts_order(errors, leader):
+    assert type(combined({str(n): e for n, e in enumerate(errors)})) is leader
+
+
+@given(
+    start=st.integers(0, 10**12),
+    size=st.integers(1, 10**12),
+    count=st.integers(1, 64),
+    smallest=st.integers(1, 10**9),
+)
+def test_divided_ranges_cover_everything_once_and_none_is_too_small(start, size, count, smallest):
+    parts = divide(start, start + size, count, smallest)
+
+    assert parts[0][0] == start
+    assert parts[-1][1] == start + size
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(parts))
+    assert len(parts) <= count
+    assert all(end - begin >= min(size, smallest) for begin, end in parts)
+
+
+def test_every_job_runs_on_at_most_the_given_threads():
+    seen: set[int] = set()
+    ran: list[int] = []
+    both = threading.Barrier(2)
+
+    def job(number: int) -> None:
+        if number < 2:
+            both.wait(5)
+        seen.add(threading.get_ident())
+        ran.append(number)
+
+    run_all([lambda n=n: job(n) for n in range(20)], 2, Stop())
+
+    assert sorted(ran) == list(range(20))
+    assert len(seen) == 2
+
+
+def test_an_unexpected_error_of_a_job_is_raised_to_the_caller_and_stops_the_rest():
+    ran: list[int] = []
+
+    def job(number: int) -> None:
+        ran.append(number)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_all([lambda n=n: job(n) for n in range(10)], 1, Stop())
+
+    assert ran == [0]
+
+
+def test_a_stop_ends_a_wait():
+    stop = Stop()
+    assert not stop
+    stop.set()
+
+    assert stop
+    assert stop.wait(60.0)

@@ -1,0 +1,137 @@
+"""The JSON files beside a vocabulary: what they decide, and what damaged ones are told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hubloader.auto.tokenizer import AutoTokenizer
+from hubloader.errors import CorruptFile, EntryNotFound, UnsafeFile
+from hubloader.resolve.files import DirectoryFiles
+from hubloader.tokenizers.config import read_tokenizer_config
+from hubloader.tokenizers.reading import read_json_object, read_text
+
+FIXTURES = Path(__file__).resolve().parents[2] / "cache_fixtures" / "tokenizers"
+VOCABULARY = (FIXTURES / "wordpiece-cased" / "vocab.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path, "vocab.txt", VOCABULARY)
+    write(tmp_path, "config.json", {"model_type": "bert"})
+    return tmp_path
+
+
+def write(folder, name, content):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def load(folder, **overrides):
+    return AutoTokenizer.from_pretrained(folder, **overrides)
+
+
+def test_arguments_win_over_the_files(folder):
+    write(folder, "tokenizer_config.json", {"model_max_length": 512, "do_lower_case": True})
+    tokenizer = load(folder, model_max_length=7, do_lower_case=False, padding_side="left")
+    assert (tokenizer.model_max_length, tokenizer.padding_side) == (7, "left")
+    assert tokenizer.tokenize("W") == ["W"]
+
+
+def test_unknown_arguments_are_kept_as_init_arguments_and_use_fast_is_not(folder):
+    tokenizer = load(folder, use_fast=False, flavour="mint")
+    assert tokenizer.init_kwargs["flavour"] == "mint"
+    assert "use_fast" not in tokenizer.init_kwargs
+
+
+def test_model_input_names_of_the_files_win_over_the_class(folder):
+    write(folder, "tokenizer_config.json", {"model_input_names": ["input_ids"]})
+    assert list(load(folder)("a")) == ["input_ids"]
+
+
+def test_a_missing_model_max_length_is_ten_to_the_thirty(folder):
+    assert load(folder).model_max_length == int(1e30)
+
+
+def test_files_named_by_a_config_are_not_opened(folder):
+    write(folder, "tokenizer_config.json", {"vocab_file": "/etc/passwd", "tokenizer_file": "/x"})
+    tokenizer = load(folder)
+    assert tokenizer.vocab_size == len(VOCABULARY.splitlines())
+    assert not {"vocab_file", "tokenizer_file"} & set(tokenizer.init_kwargs)
+
+
+def test_special_tokens_map_is_not_read_where_tokenizer_config_lists_added_tokens(folder):
+    write(folder, "special_tokens_map.json", {"pad_token": "[UNK]"})
+    assert load(folder).pad_token == "[UNK]"
+    write(folder, "tokenizer_config.json", {"added_tokens_decoder": {}})
+    assert load(folder).pad_token == "[PAD]"
+
+
+def test_chat_templates_have_their_own_files_which_win(folder):
+    write(folder, "tokenizer_config.json", {"chat_template": "old"})
+    assert load(folder).chat_template == "old"
+    write(folder, "chat_template.jinja", "new")
+    assert load(folder).chat_template == "new"
+    (folder / "additional_chat_templates").mkdir()
+    write(folder, "additional_chat_templates/tool.jinja", "tools")
+    assert load(folder).chat_template == {"default": "new", "tool": "tools"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("tokenizer_config.json", "{", "not JSON"),
+        ("tokenizer_config.json", "[1]", "holds a list"),
+        ("tokenizer_config.json", "[" * 100_000, "nested too deeply"),
+        ("config.json", "null", "holds a NoneType"),
+        ("tokenizer_config.json", {"pad_token": 5}, "pad_token is not a token"),
+        ("tokenizer_config.json", {"added_tokens_decoder": []}, "is not an object"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "y"}}}, "'x'"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"-1": {"content": "y"}}}, "'-1'"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"1": "y"}}, "is not a token"),
+        ("tokenizer_config.json", {"additional_special_tokens": "<x>"}, "not a list of tokens"),
+        ("tokenizer_config.json", {"cls_token": "<nowhere>"}, "<nowhere>"),
+        ("added_tokens.json", {"x": "y"}, "'y' is not a token's id"),
+        ("tokenizer_config.json", {"padding_side": "up"}, "'right' and 'left'"),
+        ("tokenizer_config.json", {"model_max_length": "long"}, "model_max_length"),
+        ("tokenizer_config.json", {"model_input_names": "input_ids"}, "model_input_names"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_is_wrong(folder, name, content, words):
+    write(folder, name, content)
+    with pytest.raises(CorruptFile, match=words) as caught:
+        load(folder)
+    assert caught.value.filename
+
+
+def test_a_file_that_is_not_utf_8_is_told_where(folder):
+    (folder / "vocab.txt").write_bytes(b"[PAD]\n\xff\n")
+    with pytest.raises(CorruptFile, match="byte 6 is 0xff"):
+        load(folder)
+
+
+def test_a_byte_order_mark_is_dropped(folder):
+    (folder / "tokenizer_config.json").write_bytes(b"\xef\xbb\xbf" + b'{"model_max_length": 9}')
+    assert load(folder).model_max_length == 9
+
+
+def test_a_file_beyond_the_limit_is_not_read(folder):
+    with pytest.raises(UnsafeFile, match="more than the 10 that are allowed"):
+        read_text(DirectoryFiles(folder), "vocab.txt", 10)
+
+
+def test_lines_end_as_they_do_for_pythons_text_files(folder):
+    write(folder, "vocab.txt", VOCABULARY)
+    expected = load(folder).get_vocab()
+    (folder / "vocab.txt").write_bytes(VOCABULARY.replace("\n", "\r\n").encode())
+    assert load(folder).get_vocab() == expected
+
+
+def test_a_missing_folder_or_file_is_our_own_error(folder):
+    with pytest.raises(EntryNotFound):
+        read_json_object(DirectoryFiles(folder), "nowhere.json")
+
+
+def test_the_config_says_which_code_a_repository_would_have_run(folder):
+    write(folder, "tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["slow.S", "fast.F"]}})
+    assert read_tokenizer_config(DirectoryFiles(folder), {}).wants_code == "fast.F"
