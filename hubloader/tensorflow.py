@@ -10,13 +10,13 @@ from typing import Any
 
 from hubloader.auto import class_names
 
-__all__ = ["TFAutoModel", "TFAutoModelForSequenceClassification"]
+_FACTORIES = frozenset({"TFAutoModel", "TFAutoModelForSequenceClassification"})
 
 
 def __getattr__(name: str) -> Any:
     import hubloader
 
-    if name in __all__:
+    if name in _FACTORIES:
         return getattr(hubloader, name)
     value = class_names.find(name) if name.startswith("TF") else None
     if value is None:

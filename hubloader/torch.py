@@ -10,13 +10,13 @@ from typing import Any
 
 from hubloader.auto import class_names
 
-__all__ = ["AutoModel", "AutoModelForSequenceClassification"]
+_FACTORIES = frozenset({"AutoModel", "AutoModelForSequenceClassification"})
 
 
 def __getattr__(name: str) -> Any:
     import hubloader
 
-    if name in __all__:
+    if name in _FACTORIES:
         return getattr(hubloader, name)
     value = None if name.startswith(("TF", "Np", "_")) else class_names.find(name)
     if value is None:

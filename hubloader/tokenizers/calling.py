@@ -226,7 +226,9 @@ class Calling(SpecialTokens):
             split_into_words=options.is_split_into_words,
             overflow=options.return_overflowing_tokens,
             tensors=tensor_kind(options.return_tensors),
-            eager=options.return_offsets_mapping or self._engine.exposed,
+            eager=options.return_offsets_mapping
+            or options.return_overflowing_tokens  # the engine's fast road mistypes its rows
+            or self._engine.exposed,
             warn_above=self.model_max_length
             if options.verbose and chosen.max_length is None and self.model_max_length
             else None,

@@ -49,8 +49,8 @@ class CallPlan:
         split_into_words: whether a list is one text in words.
         overflow: whether what was cut off comes back as rows of its own.
         tensors: the kind of tensor, None for lists.
-        eager: whether the engine has to keep track of offsets at once; if not, it is made to when
-            somebody asks for them.
+        eager: whether the engine has to keep track of offsets at once (always with ``overflow``);
+            if not, it is made to when somebody asks for them.
         warn_above: the length above which a row is too long for the model, None not to look.
 
     """
@@ -99,8 +99,6 @@ class CallPlan:
     def encodings(self, items: list[Any]) -> list[tokenizers.Encoding]:
         """Encode once more, with offsets, as ``run`` laid the rows out."""
         encodings = self._encode(items, fast=False)
-        if self.overflow:
-            encodings, _ = _with_overflow(encodings)
         if self.padding is not None:
             self._fill(encodings)
         return encodings

@@ -22,6 +22,7 @@ SIZES = {
     "num_attention_heads": 2,
     "intermediate_size": 24,
     "max_position_embeddings": 32,
+    "pad_token_id": 1,
 }
 IDS = torch.tensor(np.random.default_rng(0).integers(5, 60, (3, 12)))
 MASK = torch.ones(3, 12, dtype=torch.long)

@@ -89,15 +89,15 @@ def flax_tree(arrays):
     tree: dict = {}
     for name, array in arrays.items():
         *path, leaf = name.split(".")
-        is_norm = "norm" in path[-1].lower()
-        if leaf == "weight":
-            is_table = path[-1].endswith("embeddings")
-            leaf = "scale" if is_norm else "embedding" if is_table else "kernel"
-            array = array.T if leaf == "kernel" else array
         node = tree
         for part in path:
             node = node.setdefault(part, {})
-        node[leaf] = flax_array(np.ascontiguousarray(array))
+        if leaf == "weight" and "norm" in path[-1].lower():
+            leaf = "scale"
+        elif leaf == "weight":
+            leaf = "embedding" if path[-1].endswith("embeddings") else "kernel"
+        stored = array.T if leaf == "kernel" else array
+        node[leaf] = flax_array(np.ascontiguousarray(stored))
     return tree
 
 

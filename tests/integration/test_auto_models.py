@@ -225,7 +225,7 @@ def test_what_is_saved_is_loaded_again_with_pytorchs_names(backend, folder, tmp_
 
 
 def test_another_number_of_labels_does_not_fit_and_every_shape_is_named(backend, folder):
-    with pytest.raises(WeightsMismatch, match="classifier.weight") as caught:
+    with pytest.raises(WeightsMismatch, match=r"classifier\.weight") as caught:
         backend.classifier.from_pretrained(folder, num_labels=5)
 
     assert {name for name, _, _ in caught.value.report.mismatched} == {

@@ -38,3 +38,26 @@ def test_every_public_name_is_sorted_and_resolves():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'NoSuchThing'"):
         _ = hubloader.NoSuchThing
+
+
+@pytest.mark.torch
+def test_the_torch_namespace_has_the_torch_classes_by_name():
+    import torch
+
+    import hubloader.torch
+
+    assert issubclass(hubloader.torch.BertModel, torch.nn.Module)
+    assert hubloader.torch.AutoModel is hubloader.AutoModel
+    for stranger in ("TFBertModel", "NpBertModel", "NoSuchModel"):
+        assert not hasattr(hubloader.torch, stranger)
+
+
+@pytest.mark.tensorflow
+def test_the_tensorflow_namespace_has_the_keras_classes_by_name():
+    import keras
+
+    import hubloader.tensorflow
+
+    assert issubclass(hubloader.tensorflow.TFBertModel, keras.Model)
+    assert hubloader.tensorflow.TFAutoModel is hubloader.TFAutoModel
+    assert not hasattr(hubloader.tensorflow, "BertModel")

@@ -67,7 +67,7 @@ class TestPlace:
         assert module(torch.ones(1, 2)).is_meta
 
     def test_parameters_that_no_part_covers_are_an_error(self, module):
-        with pytest.raises(ValueError, match="leaves out 1.weight, 1.bias"):
+        with pytest.raises(ValueError, match=r"leaves out 1\.weight, 1\.bias"):
             place(module, {"0": "cpu"})
 
     def test_a_part_that_is_not_there_is_an_error(self, module):

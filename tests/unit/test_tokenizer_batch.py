@@ -1,13 +1,17 @@
 """BatchEncoding: a mapping with the alignment of tokens and text."""
 
 import copy
+import functools
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import BackendUnavailable
 from hubloader.resolve.files import DirectoryFiles
 from hubloader.tokenizers import tensors
@@ -54,8 +58,6 @@ def test_alignment_made_later_is_laid_out_as_the_rows_were(tokenizer):
         "padding": True,
         "truncation": True,
         "max_length": 6,
-        "stride": 1,
-        "return_overflowing_tokens": True,
         "padding_side": "left",
     }
     later = tokenizer([TEXT, PAIR], **options)
@@ -150,3 +152,24 @@ def test_a_framework_that_is_not_installed_is_named_with_its_extra(tokenizer, mo
         tensors.wrap(np.zeros(1), "pt")
     assert "hubloader[torch]" in caught.value.hint
     assert isinstance(caught.value, ImportError)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    batch=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), min_size=1),
+    pairs=st.booleans(),
+    family=st.sampled_from(["roberta", "deberta", "gpt2"]),
+    cut=st.sampled_from([{}, {"truncation": True, "max_length": 9}]),
+)
+def test_rows_made_without_offsets_are_those_made_with_them(batch, pairs, family, cut):
+    tokenizer = byte_level(family)
+    second = batch[::-1] if pairs else None
+    options = {**cut, "return_token_type_ids": True, "return_special_tokens_mask": True}
+    without = tokenizer(batch, second, **options)
+    with_offsets = tokenizer(batch, second, return_offsets_mapping=True, **options)
+    assert {key: with_offsets[key] for key in without} == without.data
+
+
+@functools.cache
+def byte_level(family):
+    return AutoTokenizer.from_pretrained(HUB.parent / "tokenizers" / family, tokenizer_type=family)
