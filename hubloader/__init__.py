@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from hubloader.auto.encoder import AutoModel as AutoModel
     from hubloader.auto.encoder import NpAutoModel as NpAutoModel
     from hubloader.auto.encoder import TFAutoModel as TFAutoModel
+    from hubloader.auto.locks import lock as lock
+    from hubloader.auto.locks import sync as sync
     from hubloader.auto.pipeline import pipeline as pipeline
+    from hubloader.auto.prefetch import prefetch as prefetch
     from hubloader.auto.tokenizer import AutoTokenizer as AutoTokenizer
 
 __version__ = "0.1.0"
@@ -43,10 +46,12 @@ _HOMES = {
     "TFAutoModel": "auto.encoder",
     "TFAutoModelForSequenceClassification": "auto.classifier",
     "hf_hub_download": "auto.downloads",
+    "lock": "auto.locks",
     "pipeline": "auto.pipeline",
     "prefetch": "auto.prefetch",
     "scan_cache_dir": "auto.downloads",
     "snapshot_download": "auto.downloads",
+    "sync": "auto.locks",
     "try_to_load_from_cache": "auto.downloads",
 }
 

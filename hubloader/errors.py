@@ -251,7 +251,14 @@ class ConnectFailed(TransportError):
 
 
 class TimedOut(TransportError, TimeoutError):
-    """The server was silent, or slower than the floor, for too long."""
+    """The server was silent, or slower than the floor, for too long.
+
+    ``connecting`` tells that there was not even a connection.
+    """
+
+    def __init__(self, message: str, *, connecting: bool = False, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.connecting = connecting
 
 
 class Interrupted(TransportError):

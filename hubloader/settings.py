@@ -156,6 +156,14 @@ class Settings:
         30.0, "how long to wait for another process that makes no progress",
         "HUBLOADER_LOCK_TIMEOUT", read=_seconds,
     )  # fmt: skip
+    wait_lock: float | None = _setting(
+        None, "how long to wait for another process in all; unset: while it makes progress",
+        "HUBLOADER_WAIT_LOCK", read=_seconds,
+    )  # fmt: skip
+    limit_rate: float = _setting(
+        0.0, "bytes per second that all downloads of a call together may take; 0 for no limit",
+        "HUBLOADER_LIMIT_RATE", read=_seconds,
+    )  # fmt: skip
     durability: Durability = _setting(
         "batch", "when data is forced to the disk: full, batch, none", "HUBLOADER_DURABILITY",
         read=_one_of("full", "batch", "none"),

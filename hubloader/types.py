@@ -239,7 +239,8 @@ class Purpose:
     """What a repository's files are wanted for: decides, with the manifest, which are needed.
 
     ``uses`` are parts of the loading machinery; ``include``/``exclude`` are huggingface_hub's
-    patterns (``None``: no filter); ``exact`` are names that must be there.
+    patterns (``None``: no filter); ``exact`` are names that must be there. ``formats`` are the
+    formats of weights that will do, the preferred one first: ``safetensors``, ``bin``, ``h5``.
     """
 
     uses: frozenset[Literal["config", "tokenizer", "torch", "tf", "numpy", "all"]] = frozenset()
@@ -249,6 +250,7 @@ class Purpose:
     subfolder: str = ""
     variant: str | None = None
     use_safetensors: bool | None = None
+    formats: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

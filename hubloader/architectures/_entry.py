@@ -52,9 +52,10 @@ class Architecture:
         renames: (regular expression, replacement) for checkpoint names that changed over the years,
             tried in order on every name (besides ``gamma``/``beta``, which hold for all families).
         tied: parameter -> the parameter it shares its value with.
-        ignored_missing: regular expressions of parameters inside the encoder that a checkpoint may
-            lack: they start afresh, with the warning that a new head gets.
-        ignored_unexpected: regular expressions of checkpoint names that mean nothing here.
+        ignored_missing: regular expressions of parameters that a checkpoint may lack, with nothing
+            said. A pooler is none: it starts afresh with the warning that a new head gets.
+        ignored_unexpected: regular expressions of checkpoint names that mean nothing here, besides
+            the buffers that transformers once saved, which hold for all families.
 
     """
 

@@ -147,5 +147,4 @@ ARCHITECTURE = replace(
     prefix="albert",
     class_prefix="Albert",
     tasks={ENCODER: AlbertModel, SEQUENCE_CLASSIFICATION: AlbertForSequenceClassification},
-    ignored_unexpected=(r"(^|\.)position_ids$", r"^predictions\.", r"^sop_classifier\."),
 )

@@ -279,6 +279,4 @@ ARCHITECTURE = Architecture(
     prefix="bert",
     class_prefix="Bert",
     tasks={ENCODER: BertModel, SEQUENCE_CLASSIFICATION: BertForSequenceClassification},
-    ignored_missing=(r"(^|\.)pooler\.",),
-    ignored_unexpected=(r"\.position_ids$", r"^position_ids$", r"^cls\."),
 )

@@ -428,9 +428,5 @@ ARCHITECTURE = Architecture(
     prefix="deberta",
     class_prefix="DebertaV2",
     tasks={ENCODER: DebertaV2Model, SEQUENCE_CLASSIFICATION: DebertaV2ForSequenceClassification},
-    ignored_unexpected=(
-        r"position_embeddings",
-        r"(^|\.)position_ids$",
-        r"^(lm_predictions|cls|mask_predictions)\.",
-    ),
+    ignored_unexpected=("position_embeddings", "mask_predictions"),
 )

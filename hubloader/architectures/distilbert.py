@@ -201,5 +201,4 @@ ARCHITECTURE = Architecture(
     prefix="distilbert",
     class_prefix="DistilBert",
     tasks={ENCODER: DistilBertModel, SEQUENCE_CLASSIFICATION: DistilBertForSequenceClassification},
-    ignored_unexpected=(r"(^|\.)position_ids$", r"^vocab_", r"^qa_outputs\."),
 )

@@ -69,10 +69,4 @@ ARCHITECTURE = replace(
     prefix="electra",
     class_prefix="Electra",
     tasks={ENCODER: ElectraModel, SEQUENCE_CLASSIFICATION: ElectraForSequenceClassification},
-    ignored_missing=(),
-    ignored_unexpected=(
-        r"(^|\.)position_ids$",
-        r"^discriminator_predictions\.",
-        r"^generator_(predictions|lm_head)\.",
-    ),
 )

@@ -279,5 +279,4 @@ ARCHITECTURE = Architecture(
     prefix="model",
     class_prefix="ModernBert",
     tasks={ENCODER: ModernBertModel, SEQUENCE_CLASSIFICATION: ModernBertForSequenceClassification},
-    ignored_unexpected=(r"^decoder\.", r"rotary_emb\."),
 )

@@ -183,6 +183,4 @@ ARCHITECTURE = Architecture(
     prefix="mpnet",
     class_prefix="MPNet",
     tasks={ENCODER: MPNetModel, SEQUENCE_CLASSIFICATION: MPNetForSequenceClassification},
-    ignored_missing=(r"(^|\.)pooler\.",),
-    ignored_unexpected=(r"(^|\.)position_ids$", r"^lm_head\.", r"(^|\.)pooler\."),
 )

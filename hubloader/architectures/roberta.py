@@ -112,5 +112,4 @@ ARCHITECTURE = replace(
     prefix="roberta",
     class_prefix="Roberta",
     tasks={ENCODER: RobertaModel, SEQUENCE_CLASSIFICATION: RobertaForSequenceClassification},
-    ignored_unexpected=(r"(^|\.)position_ids$", r"^lm_head\.", r"(^|\.)pooler\."),
 )

@@ -209,7 +209,9 @@ class PretrainedConfig:
         """Every key and its value, defaults included, as transformers writes them."""
         fields = {item.name: getattr(self._typed, item.name) for item in _fields(self._typed)}
         known = {self._typed.aliases.get(key, key): value for key, value in self._values.items()}
-        found = {**known, **fields, "model_type": self.model_type}
+        # an empty value that the file does not write is a default here, and need not be elsewhere
+        given = {k: v for k, v in fields.items() if k in known or v not in (None, ())}
+        found = {**known, **given, "model_type": self.model_type}
         found["problem_type"] = self.problem_type
         found.pop("num_labels", None)  # id2label says it
         return {key: _jsonable(value) for key, value in found.items()}

@@ -56,7 +56,8 @@ class HubArguments:
         endpoint: the Hub, or a mirror; None for the environment's.
         trust_remote_code: True is refused: code out of a repository is never run.
         refresh: ``"always"``, ``"session"``, ``"never"`` or seconds; None for the environment's.
-        lock: a models.lock to load from.
+        lock: a models.lock: the name is one of its entries, which is loaded as it is locked, out of
+            the cache alone.
         variant: the variant of the weights, such as ``"fp16"``.
         use_safetensors: True demands safetensors, False forbids them, None prefers them.
 
@@ -146,7 +147,19 @@ def open_files(
 
     """
     settings = settings_for(arguments)
-    _refuse(arguments, settings)
+    _refuse(arguments)
+    purpose = Purpose(
+        uses=uses,  # type: ignore[arg-type]  # callers name uses as plain strings
+        subfolder=arguments.subfolder.strip("/"),
+        variant=arguments.variant,
+        use_safetensors=arguments.use_safetensors,
+    )
+    if arguments.lock is not None or settings.lockfile is not None:
+        from hubloader.auto.locks import locked_files
+
+        locked = locked_files(name, purpose, arguments, settings, repo_type)
+        if locked is not None:
+            return locked
     ref = parse_model_ref(
         name, revision=arguments.revision, subfolder=arguments.subfolder, repo_type=repo_type
     )
@@ -154,27 +167,16 @@ def open_files(
         from hubloader.resolve.files import DirectoryFiles
 
         return DirectoryFiles(ref.path, ref.subfolder)
-    purpose = Purpose(
-        uses=uses,  # type: ignore[arg-type]  # callers name uses as plain strings
-        subfolder=ref.subfolder,
-        variant=arguments.variant,
-        use_safetensors=arguments.use_safetensors,
-    )
     session = session_for(settings, token=arguments.token, proxies=arguments.proxies)
     return session.files(ref, purpose, mode=mode_of(arguments, settings), progress=progress)
 
 
-def _refuse(arguments: HubArguments, settings: Settings) -> None:
+def _refuse(arguments: HubArguments) -> None:
     if arguments.trust_remote_code:
         raise RemoteCodeRefused(
             "trust_remote_code=True asks to run Python code out of the repository, which hubloader "
             "never does: whoever can write to the repository could run anything on this machine",
             hint="leave trust_remote_code out; a model that needs its own code cannot be loaded",
-        )
-    if arguments.lock is not None or settings.lockfile is not None:
-        raise InvalidReference(
-            "loading from a models.lock is not supported by this version",
-            hint="leave out lock= and HUBLOADER_LOCK, and pin the commit with revision=",
         )
 
 
@@ -241,9 +243,9 @@ def connect(
 
     """
     from hubloader.hub.client import HubClient
+    from hubloader.resolve.patience import patience
     from hubloader.transport.base import Timeouts
     from hubloader.transport.http import HttpTransport
-    from hubloader.transport.retry import RetryPolicy
 
     return HubClient(
         HttpTransport(pool_size=settings.max_workers, proxies=dict(proxies or {})),
@@ -252,7 +254,7 @@ def connect(
         user_agent=_user_agent(settings, user_agent),
         timeouts=Timeouts(connect=settings.connect_timeout, idle=settings.idle_timeout),
         headers=headers,
-        retry=RetryPolicy(budget=settings.retry_budget),
+        retry=patience(settings),
         min_rate=settings.min_rate,
     )
 

@@ -29,6 +29,8 @@ __all__ = [
     "random_name",
     "read_at",
     "remove",
+    "remove_empty",
+    "remove_tree",
     "rename",
     "sync_file",
     "sync_filesystem",
@@ -46,6 +48,10 @@ _CREATE = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_NOT_EMPTY = frozenset(
+    {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EBUSY, errno.EACCES,
+     errno.EPERM, errno.EROFS}
+)  # fmt: skip
 # A file system that cannot sync folders says so with these; nothing is lost that it could keep.
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
 
@@ -92,6 +98,48 @@ def remove(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def remove_empty(*folders: str) -> None:
+    """Delete each folder that is empty, in this order; one that is not stays."""
+    for folder in folders:
+        _remove_folder(folder)
+
+
+def remove_tree(path: str) -> int:
+    """Delete a file, a link, or a folder with all in it; links are not followed.
+
+    What others add meanwhile stays, and its folder with it.
+
+    Returns:
+        The bytes that were freed.
+
+    """
+    try:
+        facts = os.lstat(path)
+    except FileNotFoundError:
+        return 0
+    if not stat.S_ISDIR(facts.st_mode):
+        last = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
+        return facts.st_size if remove(path) and last else 0
+    freed = sum(remove_tree(os.path.join(path, name)) for name in _names(path))
+    _remove_folder(path)
+    return freed
+
+
+def _remove_folder(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in _NOT_EMPTY:
+            raise
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def freeze_mode(descriptor: int) -> None:

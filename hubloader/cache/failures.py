@@ -25,7 +25,7 @@ from hubloader.errors import CacheError, CacheReadOnly, DiskFull, HubloaderError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["free_space", "guard", "is_absence", "translate"]
+__all__ = ["check_writable", "free_space", "guard", "is_absence", "translate"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -53,6 +53,20 @@ def free_space(path: str) -> tuple[int | None, int | None]:
     facts = os.statvfs(folder)
     inodes = facts.f_favail if facts.f_files else None  # btrfs and others have no inode table
     return facts.f_bavail * facts.f_frsize, inodes
+
+
+def check_writable(path: str) -> None:
+    """Find out, without writing, whether a file can be made where ``path`` is, or would be.
+
+    Raises:
+        CacheReadOnly: no; the nearest folder that exists is not ours to write.
+
+    """
+    folder = path
+    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise translate(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), folder)
 
 
 def translate(error: OSError, path: str, *, needed: int | None = None) -> HubloaderError:

@@ -5,7 +5,9 @@
     <root>/                                 the Hub cache: huggingface_hub's, shared with it
       CACHEDIR.TAG
       .locks/<repo folder>/<etag>.lock      flock, mode 0664; never deleted
-      .locks/.hubloader/                    cache-wide state of ours: locks, aliases
+      .locks/.hubloader/                    cache-wide state of ours
+        aliases/<repo folder>               the Hub's own name of a renamed repository
+        repos/<repo folder>.lock            downloads hold it shared, deletions alone
       blobs/<2 hex>/<xet hash>              huggingface_hub's shared store; we only read it
       <type>s--<namespace>--<name>/         the repository, under the name it was asked for
         blobs/<etag>                        content, named by git sha1 or sha256
@@ -170,6 +172,11 @@ class RepoLayout:
         """Return the lock file of a content, at huggingface_hub's path."""
         _checked("an etag", etag, good=is_etag(etag))
         return os.path.join(self.cache.locks, self.name, f"{etag}.lock")
+
+    @property
+    def guard(self) -> str:
+        """The lock between downloads into the repository and deletions from it; never deleted."""
+        return os.path.join(self.cache.own, "repos", f"{self.name}.lock")
 
     def ref(self, revision: str) -> str:
         """Return the file that says which commit ``revision`` is."""

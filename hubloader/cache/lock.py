@@ -93,6 +93,7 @@ class BlobLock:
         self._clock = clock
         self._sleep = sleep
         self._lock: Any = None
+        self._made = False  # whether the lock's file was not there before
 
     def acquire(
         self,
@@ -134,11 +135,24 @@ class BlobLock:
             self._sleep(pause)
             pause = min(2 * pause, _LAST_PAUSE)
 
-    def release(self) -> None:
-        """Let the lock go, if it is held."""
+    def release(self, *, forget: bool = False) -> None:
+        """Let the lock go, if it is held.
+
+        Args:
+            forget: nothing came of it, and the repository is not in the cache: the lock's file
+                goes too, if it was made here. Who waits for it meanwhile has it all the same.
+
+        """
         lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release(force=True)
+        if lock is None:
+            return
+        path = self._layout.lock(self._etag)
+        forget = forget and self._made and os.name != "nt"  # Windows deletes no open file
+        if forget:
+            disk.remove(path)
+        lock.release(force=True)
+        if forget:
+            disk.remove_empty(os.path.dirname(path), self._layout.cache.locks)
 
     def holder(self) -> str:
         """Say who has the lock, as far as can be told."""
@@ -157,6 +171,7 @@ class BlobLock:
 
         path = self._layout.lock(self._etag)
         try:
+            self._made = self._made or not os.path.lexists(path)
             disk.make_folders(os.path.dirname(path))
             lock = _make_lock(path)
             lock.acquire(blocking=False)

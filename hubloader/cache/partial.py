@@ -24,7 +24,6 @@ wrong clock can only make us copy or not, never mix two writers' bytes.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import stat
@@ -47,6 +46,7 @@ __all__ = [
     "Partial",
     "Takeover",
     "adopt",
+    "blank_partial",
     "create_partial",
     "decide",
     "resumable_bytes",
@@ -72,8 +72,8 @@ class Takeover(enum.Enum):
 class Partial:
     """One unfinished download, open.
 
-    ``path`` is the file, or the folder when ``large``; ``journal`` is None for a small one.
-    ``state`` is what the journal said when it was opened.
+    ``path`` is the file, or the folder when ``large``, and "" while nothing was made on the disk;
+    ``journal`` is None for a small one. ``state`` is what the journal said when it was opened.
     """
 
     path: str
@@ -81,6 +81,11 @@ class Partial:
     data: int
     journal: int | None
     state: JournalState
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing of it is on the disk yet."""
+        return not self.path
 
     @property
     def data_path(self) -> str:
@@ -117,18 +122,18 @@ class Partial:
     def remove(self) -> None:
         """Close and delete."""
         self.close()
-        remove_partial(self.path)
+        if not self.blank:
+            remove_partial(self.path)
 
 
 def remove_partial(path: str) -> None:
-    """Delete a partial, large or small; nothing happens if it is gone."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        disk.remove(os.path.join(path, "data"))
-        disk.remove(os.path.join(path, "journal"))
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(path)
-    else:
-        disk.remove(path)
+    """Delete a partial or a draft, large or small; nothing happens if it is gone."""
+    disk.remove_tree(path)
+
+
+def blank_partial(*, large: bool) -> Partial:
+    """Stand for a download of which no byte has come."""
+    return Partial("", large=large, data=-1, journal=None, state=JournalState())
 
 
 def create_partial(layout: RepoLayout, etag: str, *, large: bool) -> Partial:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubloader.cache import disk, stamps, trees
-from hubloader.cache.failures import free_space, guard, is_absence
+from hubloader.cache.failures import check_writable, free_space, guard, is_absence
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.links import Linker
 from hubloader.cache.lookup import Lookup, Verify
@@ -251,12 +251,20 @@ class CacheStore:
         from hubloader.cache.partial import sweep  # first use: a warm load writes nothing
         from hubloader.cache.writer import BlobWriter
 
-        home = self._home(repo)
+        home = self.layout.repo(repo)
+        check_writable(home.partials)
         if home.folder not in self._swept:
             self._swept.add(home.folder)
             with guard(home.own):
                 sweep(home)
-        return BlobWriter(home, entry.etag, entry.size, self._publisher, resume=resume)
+        return BlobWriter(
+            home,
+            entry.etag,
+            entry.size,
+            self._publisher,
+            resume=resume,
+            prepare=lambda: self._home(repo),
+        )
 
     @contextlib.contextmanager
     def blob_lock(
@@ -299,7 +307,7 @@ class CacheStore:
             yield outcome
         finally:
             if not self._publisher.release_later(blob, lock.release):
-                lock.release()
+                lock.release(forget=not os.path.isdir(layout.folder))
 
     def link(self, manifest: Manifest, filename: str) -> Path:
         """Let the snapshot name a file whose content is here; in a batch, once it has its name.

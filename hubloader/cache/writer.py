@@ -8,6 +8,9 @@ next; ``discard`` deletes it. There is no other way for bytes to get a name in t
 Hashing runs along: bytes that arrive in order are hashed from memory, what was written further on
 is read back when the bytes before it have come. First write wins: bytes that are there are never
 written over, so what was hashed is what is on the disk.
+
+Nothing is made on the disk before the first byte comes: a download that is refused (a gated
+repository, a missing file, no network) leaves the cache as it was.
 """
 
 from __future__ import annotations
@@ -23,17 +26,19 @@ from hubloader.cache.digest import ContentHash
 from hubloader.cache.failures import guard
 from hubloader.cache.journal import hash_line, sparse_line, write_line
 from hubloader.cache.owner import this_process
-from hubloader.cache.partial import LARGE, Partial, adopt, create_partial
+from hubloader.cache.partial import LARGE, adopt, blank_partial, create_partial
 from hubloader.cache.ranges import Ranges
 from hubloader.cache.stamps import Stamp
 from hubloader.errors import CacheError, IntegrityError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
     from hubloader.cache.layout import RepoLayout
+    from hubloader.cache.partial import Partial
     from hubloader.cache.publish import Publisher
 
 __all__ = ["BlobWriter"]
@@ -53,6 +58,7 @@ class BlobWriter:
         size: its announced length in bytes; None if the server does not say.
         publisher: gives it its name.
         resume: take over what an earlier writer left.
+        prepare: makes the repository's folder, before the first byte is kept.
 
     Raises:
         DiskFull, CacheReadOnly, CacheError: the cache cannot be written.
@@ -67,11 +73,13 @@ class BlobWriter:
         publisher: Publisher,
         *,
         resume: bool = True,
+        prepare: Callable[[], object] | None = None,
     ) -> None:
         self.etag = etag
         self.size = size
         self._layout = layout
         self._publisher = publisher
+        self._prepare = prepare
         self._lock = threading.Lock()  # guards the ranges and the journal
         self._hashing = threading.Lock()  # held by the one thread that hashes
         self._finished = False
@@ -79,12 +87,20 @@ class BlobWriter:
             self._begin(resume=resume)
 
     def _begin(self, *, resume: bool) -> None:
-        large = self.size is None or self.size >= LARGE
-        partial = adopt(self._layout, self.etag) if resume and large else None
-        self._partial = partial or create_partial(self._layout, self.etag, large=large)
+        self._large = self.size is None or self.size >= LARGE
+        partial = adopt(self._layout, self.etag) if resume and self._large else None
+        self._partial = partial or blank_partial(large=self._large)
         self._start_over()
         if partial is not None:
             self._go_on(partial)
+
+    def _make_partial(self) -> None:
+        """Have a file to write to; only the first call of a new download makes one."""
+        with self._lock:
+            if self._partial.blank:
+                if self._prepare is not None:
+                    self._prepare()
+                self._partial = create_partial(self._layout, self.etag, large=self._large)
 
     def _start_over(self) -> None:
         self._written = Ranges()
@@ -181,7 +197,8 @@ class BlobWriter:
                 expected=f"{self.size} bytes",
                 actual=f"at least {end} bytes",
             )
-        with guard(self._partial.path, needed=self.size):
+        with guard(self._layout.partials, needed=self.size):
+            self._make_partial()
             for start, stop in self._claim(offset, end):
                 self._store(start, view[start - offset : stop - offset])
 
@@ -274,8 +291,9 @@ class BlobWriter:
 
         """
         self._check_open()
-        with guard(self._partial.path, needed=self.size):
+        with guard(self._layout.partials, needed=self.size):
             self._check_size()
+            self._make_partial()
             self._finish_hash()
             content = self._content
             if content is None or not content.matches:
@@ -328,8 +346,9 @@ class BlobWriter:
             self._drop_bytes()
 
     def _drop_bytes(self) -> None:
-        os.ftruncate(self._partial.data, 0)
-        self._partial.restart_journal()
+        if not self._partial.blank:
+            os.ftruncate(self._partial.data, 0)
+            self._partial.restart_journal()
         self._partial.state.sparse = False
         self._start_over()
 
@@ -341,7 +360,7 @@ class BlobWriter:
         if self._finished:
             return
         self._finished = True
-        if not self._partial.large:
+        if not self._partial.large or self._partial.blank:
             self._partial.remove()
             return
         with guard(self._partial.path), self._lock:

@@ -89,6 +89,8 @@ class ShardedWeights:
                 filename=missing[0],
             )
         shards = {shard: open_shard(files.path(shard), shard) for shard in wanted}
+        if suffix == ".h5":  # Keras' index has names with a level that its shards leave out
+            weight_map = {name: s for s, shard in shards.items() for name in shard.names()}
         return cls(weight_map, shards, filename)
 
     @property

@@ -144,6 +144,16 @@ class HubClient:
                 timeouts, lambda limits: self._list(repo, revision, limits), "asking for the files"
             )
 
+    def survey(self, repo: RepoId, revision: str) -> tuple[Manifest, Info]:
+        """Ask what a revision is and holds, as ``list_revision``, and what the card says of it.
+
+        Raises:
+            HubloaderError: as ``list_revision``.
+
+        """
+        with about(repo_id=str(repo), revision=revision):
+            return self._survey(repo, revision, self._timeouts)
+
     def head_commit(
         self,
         repo: RepoId,
@@ -318,17 +328,21 @@ class HubClient:
         self._transport.close()
 
     def _list(self, repo: RepoId, revision: str, timeouts: Timeouts) -> Manifest:
+        return self._survey(repo, revision, timeouts)[0]
+
+    def _survey(self, repo: RepoId, revision: str, timeouts: Timeouts) -> tuple[Manifest, Info]:
         body, _ = self._get_json(self.urls.info(repo, revision), repo, "info", timeouts)
         info = parse_info(body)
         if is_commit(revision) and info.commit != revision:
             raise MalformedAnswer(f"{self._home} answered about the commit {info.commit}")
-        return Manifest(
+        manifest = Manifest(
             repo=repo,
             revision=revision,
             commit=info.commit,
             entries=self._entries(repo, info, timeouts),
             canonical=info.repo_id if info.repo_id not in {"", str(repo)} else None,
         )
+        return manifest, info
 
     def _entries(self, repo: RepoId, info: Info, timeouts: Timeouts) -> Mapping[str, Entry]:
         if info.described and len(info.entries) <= _LARGE:

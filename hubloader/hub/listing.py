@@ -53,13 +53,16 @@ class Info:
     """What the Hub says of one revision.
 
     ``repo_id`` is the Hub's own name of the repository, "" when it did not say. ``described`` tells
-    whether the files came, each with its size and hash.
+    whether the files came, each with its size and hash. ``license`` is what the model card names,
+    several joined by commas, "" for none; ``gated`` whether access has to be asked for.
     """
 
     commit: CommitHash
     entries: Mapping[str, Entry]
     repo_id: str = ""
     described: bool = True
+    license: str = ""
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def parse_info(body: bytes) -> Info:
         entries=entries,
         repo_id=_repo_id(raw.get("id")),
         described=siblings is not None and all(_is_described(each) for each in entries.values()),
+        license=_license(raw),
+        gated=raw.get("gated") not in {None, False, "false"},
     )
 
 
@@ -252,6 +257,18 @@ def _repo_id(raw: Any) -> str:
     except InvalidReference:
         raise MalformedAnswer(f"the repository's id is {str(raw)[:120]!r}, which is none") from None
     return str(raw)
+
+
+def _license(raw: Mapping[str, Any]) -> str:
+    """The card's licence; else the one among the tags, which the Hub makes of the card."""
+    card = raw.get("cardData")
+    told = card.get("license") if isinstance(card, dict) else None
+    if told is None:
+        tags = raw.get("tags")
+        texts = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        told = [tag.partition(":")[2] for tag in texts if tag.startswith("license:")]
+    names = told if isinstance(told, list) else [told]
+    return ", ".join(sorted({name.strip() for name in names if isinstance(name, str)} - {""}))
 
 
 def _named(raw: Mapping[str, Any], kind: str, key: str) -> dict[str, CommitHash]:

@@ -12,6 +12,7 @@ import hashlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from hubloader.mirror.card import card_licenses
 from hubloader.mirror.config import repo_label
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def repo_info(
 ) -> dict[str, Any]:
     """The answer to ``info``; ``blobs`` adds size and hashes to each sibling."""
     modified = _date(snapshot.modified)
+    card = snapshot.files.get("README.md")
+    licenses = () if card is None else card_licenses(card.path)
     info: dict[str, Any] = {
         "_id": hashlib.sha256(repo_label(repo).encode()).hexdigest()[:24],
         "id": str(repo),
@@ -43,9 +46,11 @@ def repo_info(
         "disabled": False,
         "downloads": 0,
         "likes": 0,
-        "tags": [],
+        "tags": [f"license:{name}" for name in licenses],
         "siblings": [_sibling(name, file, blobs=blobs) for name, file in snapshot.files.items()],
     }
+    if licenses:
+        info["cardData"] = {"license": licenses[0] if len(licenses) == 1 else list(licenses)}
     if repo.repo_type == "model":
         info["modelId"] = str(repo)
     if blobs:

@@ -177,8 +177,10 @@ class TensorFlowKit(Kit):
         return {slot.name: slot.shape for slot in module.slots()}
 
     def export(self, module: Any) -> dict[str, NDArray[Any]]:
-        values = {slot.name: getattr(slot.owner, slot.attribute) for slot in module.slots()}
-        return {name: _to_numpy(tf.convert_to_tensor(value)) for name, value in values.items()}
+        return self.arrays({s.name: getattr(s.owner, s.attribute) for s in module.slots()})
+
+    def arrays(self, tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        return {name: _to_numpy(tf.convert_to_tensor(value)) for name, value in tensors.items()}
 
     def buffer(self, module: Any, name: str, array: NDArray[Any]) -> None:
         setattr(module, name, tf.constant(array))

@@ -8,11 +8,13 @@ put in place of the empty ones: a mapped file is used where it lies.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+from torch.nn import functional, init
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from hubloader.nn.layer import UNTRACED, Kit, Layer, Tensor, Trace
@@ -32,6 +34,9 @@ _STRUCTURED = {  # how numbers that numpy cannot name are seen through numbers o
 }
 
 
+_REGISTERING = threading.Lock()  # torch refuses to register a type twice
+
+
 class Conv1d(torch.nn.Conv1d):
     """torch's convolution, on (B, T, width) as everything here is."""
 
@@ -41,6 +46,30 @@ class Conv1d(torch.nn.Conv1d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's own name
         """(B, T, in) -> (B, T, out)."""
         return super().forward(input.transpose(1, 2)).transpose(1, 2)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Where layers do not fill the parameters they make: the checkpoint will.
+
+    On the ``meta`` device there is nothing to fill, and torch would import its compiler to find
+    that out: 1.6 s.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func in _FILLERS:
+            filled = named["tensor"] if "tensor" in named else args[0]
+            if filled.is_meta:
+                return filled
+        return func(*args, **named)
+
+
+_FILLERS = frozenset(
+    {
+        *(torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_),
+        *(init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_),
+    }
+)
 
 
 class TorchKit(Kit):
@@ -66,7 +95,7 @@ class TorchKit(Kit):
 
     def build(self, cls: type[Layer], *args: Any, **options: Any) -> Any:
         bound = self.bind(cls, options.get("mixin"), name=options.get("name"))
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutValues():
             return bound(*args).eval()
 
     def load(
@@ -125,13 +154,14 @@ class TorchKit(Kit):
 
     def register(self, mapping: type[Any]) -> None:
         # torch.export and DataParallel look into registered types only
-        if mapping not in pytree.SUPPORTED_NODES:
-            pytree.register_pytree_node(
-                mapping,
-                lambda found: (list(found.values()), list(found)),
-                lambda values, names: mapping(zip(names, values, strict=True)),
-                serialized_type_name=f"{mapping.__module__}.{mapping.__name__}",
-            )
+        with _REGISTERING:
+            if mapping not in pytree.SUPPORTED_NODES:
+                pytree.register_pytree_node(
+                    mapping,
+                    lambda found: (list(found.values()), list(found)),
+                    lambda values, names: mapping(zip(names, values, strict=True)),
+                    serialized_type_name=f"{mapping.__module__}.{mapping.__name__}",
+                )
 
     # --- shapes ---------------------------------------------------------------------------------
 

@@ -29,11 +29,12 @@ from hubloader.errors import (
     about,
 )
 from hubloader.resolve.manifest import content_key
+from hubloader.resolve.patience import patience
 from hubloader.resolve.plan import Action, FilePlan, Plan
 from hubloader.resolve.progress import Step
+from hubloader.resolve.throttle import Throttle
 from hubloader.resolve.transfer import Line, Transfer
 from hubloader.resolve.workers import Stop, run_all
-from hubloader.transport.retry import RetryPolicy
 from hubloader.types import CachedFile, Mode, Outcome
 
 if TYPE_CHECKING:
@@ -166,12 +167,13 @@ class Engine:
         threads = min(self._settings.max_workers, len(contents))
         line = Line(
             client=self._client(),
-            policy=RetryPolicy(budget=self._settings.retry_budget),
+            policy=patience(self._settings),
             permits=threading.BoundedSemaphore(self._settings.max_workers),
             tracker=tracker,
             stop=Stop(),
             clock=self._clock,
             most=self._settings.max_workers,
+            throttle=Throttle(self._settings.limit_rate, self._clock),
         )
         job = _Job(plan, healed, self._store, self._settings, line)
         tracker.begin({c.first.filename: c.first.entry.size for c in contents.values()})
@@ -259,7 +261,11 @@ class _Job:
             # whoever we wait for may wait for what we hold and have not named yet
             self._name_gathered()
             stall = self._settings.lock_timeout
-            until_named.enter_context(self._store.blob_lock(repo, etag, stall=stall, on_wait=tell))
+            until_named.enter_context(
+                self._store.blob_lock(
+                    repo, etag, stall=stall, limit=self._settings.wait_lock, on_wait=tell
+                )
+            )
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -287,13 +293,19 @@ class _Job:
             return self._attempt(file, resume=resume)
         except IntegrityError as error:
             self._line.tracker.note(Step.RETRY, file.filename, error.sentence())
-            return self._attempt(file, resume=False)
+            # in one stream: a cache on the way that mixes up ranges has no part in it then
+            return self._attempt(file, resume=False, divided=False)
 
-    def _attempt(self, file: FilePlan, *, resume: bool) -> Outcome | None:
+    def _attempt(self, file: FilePlan, *, resume: bool, divided: bool = True) -> Outcome | None:
         manifest = self._manifest
         with self._store.writer(manifest.repo, file.entry, resume=resume) as writer:
             self._line.tracker.start(file.filename, writer.received)
-            Transfer(self._line, manifest.repo, manifest.commit, file.filename, writer).run()
+            transfer = Transfer(self._line, manifest.repo, manifest.commit, file.filename, writer)
+            try:
+                transfer.run(divided=divided)
+            except IntegrityError:
+                writer.discard()
+                raise
             if self._line.stop:
                 return None
             writer.commit()

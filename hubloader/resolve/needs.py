@@ -97,6 +97,11 @@ class WeightFormat:
     shard: re.Pattern[str]
 
     @property
+    def suffix(self) -> str:
+        """The format's name in ``Purpose.formats``: safetensors, bin, h5."""
+        return self.single.rpartition(".")[2]
+
+    @property
     def is_safetensors(self) -> bool:
         """Whether it is the format that is preferred, and that ``use_safetensors`` is about."""
         return self.single.endswith(".safetensors")
@@ -174,7 +179,11 @@ def _is_extra_template(name: str) -> bool:
 def _formats_for(purpose: Purpose) -> tuple[WeightFormat, ...]:
     """One order for all uses together, the first one's: each reads every format, none needs two."""
     first = next(use for use in _FORMATS if use in purpose.uses)
-    return weight_formats(first, purpose.variant, purpose.use_safetensors)
+    found = weight_formats(first, purpose.variant, purpose.use_safetensors)
+    if purpose.formats is None:
+        return found
+    chosen = [form for form in found if form.suffix in purpose.formats]
+    return tuple(sorted(chosen, key=lambda form: (purpose.formats or ()).index(form.suffix)))
 
 
 def _choose_weights(here: Collection[str], purpose: Purpose) -> Needs:

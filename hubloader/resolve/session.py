@@ -83,6 +83,19 @@ class Session:
         """The cache."""
         return self._store
 
+    @property
+    def settings(self) -> Settings:
+        """What the session was made with."""
+        return self._settings
+
+    def client(self) -> HubClient:
+        """The endpoint's client, made when it is first needed."""
+        return self._client()
+
+    def tracker(self, progress: Callable[[Progress], Any] | None = None) -> Tracker:
+        """Who is told of a download: ``progress``, else the terminal or log as configured."""
+        return self._tracker(progress)
+
     def _client(self) -> HubClient:
         if self._made is None:
             self._made = self._make_client()

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubloader.errors import (
     HubError,
+    IntegrityError,
     Interrupted,
     MalformedAnswer,
     ServerFailed,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hubloader.errors import HubloaderError
     from hubloader.hub.client import HubClient
     from hubloader.resolve.progress import Tracker
+    from hubloader.resolve.throttle import Throttle
     from hubloader.resolve.workers import Stop
     from hubloader.transport.base import Response
     from hubloader.transport.retry import RetryPolicy
@@ -57,7 +59,7 @@ _PROGRESS = 64 * 1024  # bytes that make an attempt count as having got somewher
 class Line:
     """What all transfers of one call share.
 
-    ``permits`` bounds the connections of the call; ``clock`` counts seconds.
+    ``permits`` bounds the connections of the call, ``throttle`` their bytes; ``clock`` counts seconds.
     """
 
     client: HubClient
@@ -67,10 +69,23 @@ class Line:
     stop: Stop
     clock: Callable[[], float]
     most: int
+    throttle: Throttle
+    reached: threading.Event = field(default_factory=threading.Event)  # anything answered
+
+    @property
+    def patience(self) -> RetryPolicy:
+        """The policy; with a server that was there a moment ago, patient as in other troubles."""
+        if self.reached.is_set():
+            return replace(self.policy, connect_budget=self.policy.budget)
+        return self.policy
 
 
 class _RangesRefused(Exception):
-    """The server cannot be asked for a part of this content."""
+    """The server cannot be asked for a part of this content; or has ``changed`` it since."""
+
+    def __init__(self, *, changed: bool = False) -> None:
+        super().__init__()
+        self.changed = changed
 
 
 @dataclass
@@ -119,8 +134,11 @@ class Transfer:
         self._filename = filename
         self._validator: str | None = None
 
-    def run(self) -> None:
+    def run(self, *, divided: bool = True) -> None:
         """Bring every byte that is missing, or as many as come before the line stops.
+
+        Args:
+            divided: whether a large content may come over several connections.
 
         Raises:
             HubloaderError: the bytes could not be had within the budget.
@@ -132,13 +150,15 @@ class Transfer:
         if size is not None:
             missing = list(self.writer.missing())
         try:
-            if sum((end or 0) - start for start, end in missing) >= DIVIDED_FROM:
+            if divided and sum((end or 0) - start for start, end in missing) >= DIVIDED_FROM:
                 _Crew(self).run()
             else:
                 for start, end in missing:
                     self.bring(_Share(start, end))
-        except _RangesRefused:
+        except _RangesRefused as refusal:
             self.halted = False
+            if refusal.changed:
+                self.writer.restart()
             self.bring(_Share(0, size), ranged=False)
 
     def bring(self, share: _Share, *, ranged: bool = True) -> None:
@@ -153,12 +173,12 @@ class Transfer:
             try:
                 self._stream(share, ranged=ranged)
             except (TransportError, HubError) as error:
-                if ranged and _is_about_ranges(error, share):
+                if ranged and self._is_part(share) and _is_about_ranges(error):
                     raise _RangesRefused from error
                 if self.writer.received - before >= _PROGRESS:
                     attempt, began = 1, self.line.clock()
                 elapsed = self.line.clock() - began
-                delay = self.line.policy.next_delay(attempt, Trouble.of_error(error), elapsed)
+                delay = self.line.patience.next_delay(attempt, Trouble.of_error(error), elapsed)
                 if delay is None:
                     raise
                 self.line.tracker.note(Step.RETRY, self._filename, error.sentence())
@@ -171,13 +191,11 @@ class Transfer:
         return self.halted or bool(self.line.stop)
 
     def _stream(self, share: _Share, *, ranged: bool) -> None:
-        size = self.writer.size
         with self.line.permits:
             if self._ended():
                 return
-            start, end = (share.position, share.end) if ranged else (0, None)
-            if start == 0 and end == size:
-                end = None
+            part = ranged and self._is_part(share)  # once: an end may move down meanwhile
+            start, end = (share.position, share.end) if part else (0, None)
             response = self.line.client.open_file(
                 self._repo,
                 self._commit,
@@ -185,16 +203,21 @@ class Transfer:
                 start=start,
                 end=end,
                 if_range=self._validator if start else None,
+                repeat=False,  # ``bring`` does that, for broken bodies too
             )
+            self.line.reached.set()
             with response:
-                self._check(response, part=start > 0 or end is not None)
+                self._check(response, part=part)
                 share.position = start
                 self._pump(response, share)
 
+    def _is_part(self, share: _Share) -> bool:
+        return share.position > 0 or share.end != self.writer.size
+
     def _check(self, response: Response, *, part: bool) -> None:
-        if part and response.status == _OK:
-            raise _RangesRefused
         etag = response.headers.get("ETag", "")
+        if part and response.status == _OK:
+            raise _RangesRefused(changed=self._validator is not None and etag != self._validator)
         if self._validator is None and etag.startswith('"'):  # a weak one promises no bytes
             self._validator = etag
         size = self.writer.size
@@ -214,12 +237,19 @@ class Transfer:
             room = len(view) if share.end is None else share.left + (share.end == size)
             if room == 0:
                 return
-            count = response.readinto(view[:room])
+            try:
+                count = response.readinto(view[:room])
+            except TransportError:
+                if share.end is None or share.left:
+                    raise
+                return  # every byte is here; what was announced beyond them is not missed
             if count == 0:
                 break
+            self._refuse_more(share, count)
             self.writer.write_at(share.position, view[:count])
             share.position += count
             self.line.tracker.add(self._filename, count)
+            self.line.stop.wait(self.line.throttle.delay(count))
         if share.left and not self._ended():
             raise Interrupted(
                 f"the body ended after {share.position} of {share.end} bytes",
@@ -228,11 +258,22 @@ class Transfer:
                 filename=self._filename,
             )
 
+    def _refuse_more(self, share: _Share, count: int) -> None:
+        # here and not by the writer, which would close its file under the other connections
+        size, end = self.writer.size, share.position + count
+        if size is not None and end > size:
+            raise IntegrityError(
+                f"the server sent more than the {size} bytes of {self.writer.etag}",
+                expected=f"{size} bytes",
+                actual=f"at least {end} bytes",
+                filename=self._filename,
+            )
 
-def _is_about_ranges(error: HubloaderError, share: _Share) -> bool:
+
+def _is_about_ranges(error: HubloaderError) -> bool:
     """Whether asking for the whole instead could help: wrong bytes came, or "no such range"."""
     refused = isinstance(error, ServerFailed) and error.status == _NO_SUCH_RANGE
-    return refused or (isinstance(error, MalformedAnswer) and share.position > 0)
+    return refused or isinstance(error, MalformedAnswer)
 
 
 class _Crew:

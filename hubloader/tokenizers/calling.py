@@ -5,7 +5,6 @@ Source: transformers 4.57.6 and 5.23 ``PreTrainedTokenizerBase.__call__``.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubloader.tokenizers.engine import Truncation
@@ -200,9 +199,7 @@ class Calling(SpecialTokens):
         given.pop("tokenizer_kwargs", None)
         for name in given:
             if name not in CallOptions._fields:
-                near = difflib.get_close_matches(name, CallOptions._fields, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise TypeError(f"a tokenizer's call has no argument {name!r}{hint}")
+                raise TypeError(_unknown_argument(name))
         return options._replace(**given)
 
     def _plan(self, options: CallOptions) -> CallPlan:
@@ -293,6 +290,14 @@ class Calling(SpecialTokens):
                 f"length for this model ({longest} > {limit}). Running this sequence through the "
                 "model will result in indexing errors",
             )
+
+
+def _unknown_argument(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, CallOptions._fields, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"a tokenizer's call has no argument {name!r}{hint}"
 
 
 def _say_nothing(key: str, sentence: str) -> None:

@@ -22,8 +22,6 @@ make 10**10 characters, a backtracking pattern panics.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -226,9 +224,11 @@ def _growth(step: Mapping[str, Any]) -> float:
 def _check_charsmap(key: str, encoded: Any) -> None:
     if not isinstance(encoded, str):
         return
+    import base64
+
     try:
         raw = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise CorruptFile(f"{key}: precompiled_charsmap is not base64") from None
     table = int.from_bytes(raw[:4], "little")  # bytes of the search table; the texts follow
     longest = max(map(len, raw[4 + table :].split(b"\0")))

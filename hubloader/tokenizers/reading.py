@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.errors import CorruptFile, HubloaderError, UnsafeFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def engine_errors(what: str, filename: str | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except CorruptFile:
+    except HubloaderError:
         raise
     except BaseException as error:
         if not isinstance(engine_failure(error), (ValueError, TypeError)):

@@ -57,6 +57,8 @@ def select_tokenizer(
 
     """
     kind, why = _choose_class(config, asked)
+    if config.wants_code is not None:
+        why = (*why, f"the repository has code of its own ({config.wants_code}), never run here")
     if TOKENIZER_FILE in names:
         return TokenizerSelection(
             kind or GENERIC,

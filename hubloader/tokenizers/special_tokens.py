@@ -51,7 +51,6 @@ class SpecialTokens(TokenizerState):
         if value is not None and not isinstance(value, (str, AddedToken)):
             raise ValueError(f"Cannot set a non-string value as the {name}")
         self._roles = {**self._roles, name: value}
-        self._forget_plans()
 
     @property
     def additional_special_tokens(self) -> list[str]:

@@ -5,11 +5,10 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerFast``.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import tokenizers
-from tokenizers import AddedToken, normalizers
+from tokenizers import AddedToken
 
 from hubloader.errors import about
 from hubloader.tokenizers.checks import read_tokenizer_json
@@ -17,6 +16,7 @@ from hubloader.tokenizers.classes import GENERIC, TokenizerClass, family_named
 from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_config
 from hubloader.tokenizers.decoding import Decoding
 from hubloader.tokenizers.engine import Engine
+from hubloader.tokenizers.flags import apply_flags
 from hubloader.tokenizers.legacy_calls import LegacyCalls
 from hubloader.tokenizers.reading import engine_errors
 from hubloader.tokenizers.saving import Saving
@@ -110,7 +110,7 @@ class Tokenizer(LegacyCalls, Decoding, Saving):
             settings = {**defaults, **config.values, "name_or_path": name_or_path}
             if selection.from_tokenizer_json:
                 backend = _load_tokenizer_json(files)
-                _apply_flags(backend, kind, settings)
+                apply_flags(backend, kind, settings, config.values)
             else:
                 with engine_errors(files.describe(kind.legacy_files[0]), kind.legacy_files[0]):
                     backend = family_named(kind.family).build(files, kind, settings)
@@ -199,22 +199,3 @@ def _load_tokenizer_json(files: FileSet) -> tokenizers.Tokenizer:
     text = read_tokenizer_json(files, TOKENIZER_FILE)
     with engine_errors(files.describe(TOKENIZER_FILE), TOKENIZER_FILE):
         return tokenizers.Tokenizer.from_buffer(text)
-
-
-def _apply_flags(
-    backend: tokenizers.Tokenizer, kind: TokenizerClass, settings: Mapping[str, Any]
-) -> None:
-    """Set the three flags of BERT's normalizer to what the init arguments say."""
-    if not kind.bert_flags or backend.normalizer is None:
-        return
-    state = json.loads(backend.normalizer.__getstate__())
-    if state.pop("type") != "BertNormalizer":
-        return
-    wanted = {
-        **state,
-        "lowercase": settings["do_lower_case"],
-        "strip_accents": settings["strip_accents"],
-        "handle_chinese_chars": settings["tokenize_chinese_chars"],
-    }
-    if wanted != state:
-        backend.normalizer = normalizers.BertNormalizer(**wanted)

@@ -337,7 +337,7 @@ def _name(error: Exception, url: str) -> HubloaderError:
 
 def _no_connection_in_time(error: Exception, url: str) -> HubloaderError:
     del error
-    return TimedOut(f"no connection to {_host(url)} in time", url=shown(url))
+    return TimedOut(f"no connection to {_host(url)} in time", connecting=True, url=shown(url))
 
 
 def _no_answer_in_time(error: Exception, url: str) -> HubloaderError:

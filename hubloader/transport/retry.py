@@ -3,7 +3,9 @@
 ==================================================  ================================================
 what happened                                       what is done
 ==================================================  ================================================
-no connection, reset, silence, a body cut short     again after a backoff with jitter
+reset, silence, a body cut short                    again after a backoff with jitter
+no connection                                       the same, within a budget of its own: who is not
+                                                    there now is seldom there in a minute
 TLS, a refused redirect, a bad address              not again
 408, 500, 502, 503, 504                             again after a backoff, or what Retry-After says
 429                                                 after Retry-After or RateLimit, else a backoff;
@@ -29,6 +31,7 @@ from hubloader.errors import (
     RateLimited,
     RedirectRefused,
     ServerFailed,
+    TimedOut,
     TransportError,
 )
 from hubloader.transport.auth import Origin
@@ -51,22 +54,19 @@ _TOO_MANY: Final = 429
 class Trouble:
     """What went wrong with one try.
 
-    ``kind`` is ``passing`` (worth a backoff), ``stale-address`` (ask again from the start) or
-    ``final``. ``wait`` is the seconds that the server asked for.
+    ``kind`` is ``passing`` (worth a backoff), ``unreachable`` (the same, for a shorter time),
+    ``stale-address`` (ask again from the start) or ``final``. ``wait`` is the seconds that the
+    server asked for.
     """
 
-    kind: Literal["passing", "stale-address", "final"]
+    kind: Literal["passing", "unreachable", "stale-address", "final"]
     wait: float | None = None
 
     @classmethod
     def of_error(cls, error: HubloaderError) -> Trouble:
         """Judge an error; also one raised inside a body, or made from an answer."""
-        if isinstance(error, RedirectRefused):
-            return cls("final")
-        if isinstance(error, ConnectFailed):
-            return cls("passing" if error.retryable else "final")
         if isinstance(error, TransportError):
-            return cls("passing")
+            return cls(_kind(error))
         if isinstance(error, RateLimited):
             return cls("passing", error.retry_after)
         if isinstance(error, ServerFailed) and error.status in RETRIED_STATUSES:
@@ -86,12 +86,21 @@ class Trouble:
         return None
 
 
+def _kind(error: TransportError) -> Literal["passing", "unreachable", "final"]:
+    if isinstance(error, RedirectRefused):
+        return "final"
+    if isinstance(error, ConnectFailed):
+        return "unreachable" if error.retryable else "final"
+    return "unreachable" if isinstance(error, TimedOut) and error.connecting else "passing"
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often and how long. Times are seconds.
 
     Args:
         budget: for all tries of one request together.
+        connect_budget: the same, for tries that make no connection.
         max_attempts: tries, the first included.
         first_delay: before the second try; doubled before each further one.
         max_delay: the longest backoff. A wait the server asks for may be longer.
@@ -101,6 +110,7 @@ class RetryPolicy:
     """
 
     budget: float = 120.0
+    connect_budget: float = 5.0
     max_attempts: int = 6
     first_delay: float = 0.5
     max_delay: float = 8.0
@@ -123,7 +133,10 @@ class RetryPolicy:
         delay = backoff * (1 + self.jitter()) / 2
         if trouble.wait is not None:
             delay = max(trouble.wait, delay)
-        return delay if elapsed + delay <= self.budget else None
+        budget = self.budget
+        if trouble.kind == "unreachable":
+            budget = min(budget, self.connect_budget)
+        return delay if elapsed + delay <= budget else None
 
 
 class Retrying:
@@ -184,7 +197,7 @@ class Retrying:
     def _delay(
         self, request: Request, attempt: int, trouble: Trouble, started: float
     ) -> float | None:
-        if trouble.kind == "passing" and not request.repeat:
+        if trouble.kind != "stale-address" and not request.repeat:
             return None
         return self._policy.next_delay(attempt, trouble, self._clock() - started)
 

@@ -127,7 +127,10 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
         ),
     ],
 }
-NOT_OPS = {"bind", "make", "stack", "build", "load", "parameters", "export", "buffer", "train"}
+NOT_OPS = {
+    *("bind", "make", "stack", "build", "load", "parameters", "export", "buffer", "train"),
+    *("arrays", "inference", "register"),
+}
 
 
 @pytest.mark.parametrize("op", ROWS)
@@ -273,6 +276,25 @@ def test_bfloat16_travels_through_load_and_export(kit):
         np.testing.assert_array_equal(exported, exact)
     else:
         np.testing.assert_array_equal(exported, stored)
+
+
+def test_tensors_become_arrays_bfloat16_too(kit):
+    bits = (X.view(np.uint32) >> 16).astype(np.uint16)
+    module = kit.build(Everything, 8)
+    stored = bits[0, 0].view(np.dtype([("bfloat16", "<u2")]))
+    kit.load(module, {**WEIGHTS, "norm.bias": stored})
+    arrays = kit.arrays({"plain": native(kit, X), "ours": module.norm.bias})
+    np.testing.assert_array_equal(arrays["plain"], X)
+    if kit.name != "numpy":
+        np.testing.assert_array_equal(arrays["ours"], stored)
+
+
+def test_nothing_is_noted_for_gradients_during_inference(kit):
+    module = kit.build(Everything, 8)
+    kit.load(module, WEIGHTS)
+    with kit.inference():
+        result = module(native(kit, IDS))
+    assert not getattr(result, "requires_grad", False)
 
 
 def test_weights_take_the_wanted_dtype(kit):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fault_hub import Asked, Fault, FaultHub, Injected, RawAnswer, When, _raw
 
 from hubloader.auto.source import connect
@@ -100,12 +101,9 @@ class World:
 
     def load_badly(self, **options: Any) -> HubloaderError:
         """Load, and give the typed error that comes."""
-        try:
-            got = self.load(**options)
-        except HubloaderError as error:
-            assert str(error)
-            return error
-        raise AssertionError(f"no error came, but {sorted(got)}")
+        with pytest.raises(HubloaderError) as caught:
+            self.load(**options)
+        return caught.value
 
     def load_somehow(self, **options: Any) -> HubloaderError | None:
         """Load: the right bytes, or the typed error."""
@@ -192,8 +190,28 @@ def endless() -> Fault:
     async def write(raw: RawAnswer) -> None:
         raw.head(content_length=str(2**50))
         raw.send(raw.asked.content())
-        while await raw.wait(0.001):
+        while raw.asked.request.transport is not None and await raw.wait(0.001):
             raw.send(bytes(64 * KIB))
+
+    return _raw(write)
+
+
+def mute() -> Fault:
+    """Take the request, and say nothing for ever."""
+
+    async def write(raw: RawAnswer) -> None:
+        while raw.asked.request.transport is not None and await raw.wait(60):
+            pass
+
+    return _raw(write)
+
+
+def unsized() -> Fault:
+    """Describe a file without its size (rows 10 and 36)."""
+
+    async def write(raw: RawAnswer) -> None:
+        raw.head(content_length=None, x_linked_size=None)
+        raw.end()
 
     return _raw(write)
 

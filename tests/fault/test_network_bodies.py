@@ -76,7 +76,7 @@ def test_a_broken_stream_goes_on_at_the_byte_where_it_stopped(world, reset):
     if reset:  # what lay in the socket is lost with it
         assert 0 <= start_of(second) <= 123_456
     else:
-        assert second == "bytes=123456-"
+        assert start_of(second) == 123_456
 
 
 @pytest.mark.parametrize("reset", [True, False], ids=["rst", "fin"])
@@ -438,7 +438,7 @@ def test_a_server_that_falls_silent_is_asked_again_for_the_rest(world, victim, a
 
     assert fault.hits == 1
     if victim == VOCAB and after:
-        assert world.asked(VOCAB)[1] == f"bytes={after}-"
+        assert start_of(world.asked(VOCAB)[1]) == after
 
 
 def test_a_server_that_is_always_silent_is_a_timeout(world, victim):
@@ -462,4 +462,4 @@ def test_what_was_received_before_an_error_is_not_fetched_again(world: World):
 
     world.load_well()
 
-    assert world.asked(WEIGHTS) == ["bytes=200000-"]
+    assert [start_of(wanted) for wanted in world.asked(WEIGHTS)] == [200_000]

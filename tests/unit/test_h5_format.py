@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.formats import WeightPolicy, open_weights
 from hubloader.formats.h5 import H5File
+from hubloader.resolve.files import DirectoryFiles
 
 h5py = pytest.importorskip("h5py")
 
@@ -126,3 +130,22 @@ def test_a_damaged_file_is_corrupt(tmp_path):
 
     with pytest.raises(CorruptFile, match="HDF5"):
         H5File(path)
+
+
+def test_shards_of_keras_are_read_by_their_own_names(tmp_path):
+    for number, name in enumerate(("bert/a/kernel:0", "bert/b/kernel:0"), 1):
+        with h5py.File(tmp_path / f"tf_model-0000{number}-of-00002.h5", "w") as file:
+            file.create_dataset(name, data=KERNEL * number)
+    index = {  # with a level, the model's class, that the shards leave out
+        "weight_map": {
+            "tf_bert_model/bert/a/kernel:0": "tf_model-00001-of-00002.h5",
+            "tf_bert_model/bert/b/kernel:0": "tf_model-00002-of-00002.h5",
+        }
+    }
+    (tmp_path / "tf_model.h5.index.json").write_text(json.dumps(index))
+
+    weights = open_weights(DirectoryFiles(tmp_path), WeightPolicy("tf"))
+
+    assert list(weights.names()) == ["bert/a/kernel:0", "bert/b/kernel:0"]
+    assert weights.read("bert/b/kernel:0").tolist() == (KERNEL * 2).tolist()
+    assert weights.naming == "tf"

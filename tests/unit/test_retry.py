@@ -53,7 +53,8 @@ def retrying(script, policy=EVEN):
     [
         (Interrupted("x"), PASSING),
         (TimedOut("x"), PASSING),
-        (ConnectFailed("x"), PASSING),
+        (ConnectFailed("x"), Trouble("unreachable")),
+        (TimedOut("x", connecting=True), Trouble("unreachable")),
         (ConnectFailed("tls", retryable=False), Trouble("final")),
         (RedirectRefused("x"), Trouble("final")),
         (RateLimited("x", retry_after=9.0), Trouble("passing", 9.0)),
@@ -130,7 +131,16 @@ def test_a_storm_ends_with_the_last_answer():
 
 
 def test_a_dead_host_ends_with_its_error():
-    transport, memory, _ = retrying(Answer(error=ConnectFailed("refused")))
+    transport, memory, time = retrying(Answer(error=ConnectFailed("refused")))
+    with pytest.raises(ConnectFailed):
+        transport.send(Request("GET", URL))
+    assert len(memory.requests) > 1
+    assert time.now <= 5
+
+
+def test_a_dead_host_is_asked_as_long_as_the_policy_says():
+    patient = RetryPolicy(connect_budget=120.0, jitter=lambda: 1.0)
+    transport, memory, _ = retrying(Answer(error=ConnectFailed("refused")), patient)
     with pytest.raises(ConnectFailed):
         transport.send(Request("GET", URL))
     assert len(memory.requests) == 6

@@ -154,19 +154,20 @@ def test_a_changed_setting_changes_the_next_call(tokenizer):
     right = tokenizer(pair, padding=True)["input_ids"][0]
     tokenizer.padding_side = "left"
     assert tokenizer(pair, padding=True)["input_ids"][0] == right[3:] + right[:3] != right
+    tokenizer.pad_token = "[MASK]"
+    assert tokenizer(pair, padding=True)["input_ids"][0][0] == tokenizer.mask_token_id
     tokenizer.model_max_length = 3
     assert len(tokenizer("the library", truncation=True)["input_ids"]) == 3
     tokenizer.model_input_names = ["input_ids"]
     assert list(tokenizer("a")) == ["input_ids"]
-    tokenizer.pad_token = "[MASK]"
-    assert tokenizer(pair, padding=True)["input_ids"][0][0] == tokenizer.mask_token_id
 
 
 def test_the_engine_itself_may_be_changed_and_calls_follow(tokenizer):
     from tokenizers import normalizers
 
+    backend = tokenizer.backend_tokenizer
     before = tokenizer("the library", truncation=True, max_length=16)
-    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("library", "hub")
+    backend.normalizer = normalizers.Replace("library", "hub")
     after = tokenizer("the library", truncation=True, max_length=16)
     assert after["input_ids"] != before["input_ids"]
     assert after.data == tokenizer("the hub").data
@@ -248,6 +249,25 @@ def test_cutting_more_than_there_is_says_so(tokenizer):
         None,
         [2, 3, 4],
     )
+    tokenizer.truncation_side = "left"
+    assert tokenizer.truncate_sequences([1, 2, 3, 4], [5, 6, 7], 2, "only_second", 1) == (
+        [1, 2, 3, 4],
+        [7],
+        [5, 6, 7],
+    )
+
+
+def test_rows_that_were_cut_off_keep_the_types_of_both_texts(tokenizer):
+    rows = tokenizer(
+        "the library is here and there",
+        "the text is here too",
+        truncation=True,
+        max_length=9,
+        return_overflowing_tokens=True,
+    )
+    for types, texts in zip(rows["token_type_ids"], map(rows.sequence_ids, range(3)), strict=False):
+        last = len(types) - 1
+        assert [types[place] for place in range(last) if texts[place] == 1] == [1] * texts.count(1)
 
 
 def test_targets_come_back_as_labels(tokenizer):

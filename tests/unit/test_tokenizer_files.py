@@ -135,3 +135,96 @@ def test_a_missing_folder_or_file_is_our_own_error(folder):
 def test_the_config_says_which_code_a_repository_would_have_run(folder):
     write(folder, "tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["slow.S", "fast.F"]}})
     assert read_tokenizer_config(DirectoryFiles(folder), {}).wants_code == "fast.F"
+
+
+@pytest.mark.parametrize("family", ["gpt2", "roberta"])
+def test_a_prefix_space_that_is_asked_for_reaches_into_tokenizer_json(tmp_path, family):
+    legacy = FIXTURES / family
+    plain = load(legacy, tokenizer_type=family)
+    plain.save_pretrained(tmp_path, legacy_format=False)
+    text = "The library  is here"
+    for arguments in ({"add_prefix_space": True}, {"trim_offsets": False}, {}):
+        expected = load(legacy, tokenizer_type=family, **arguments)
+        ours = load(tmp_path, **arguments)
+        for options in ({}, {"return_offsets_mapping": True}):
+            assert ours(text, **options).data == expected(text, **options).data
+    prefixed = load(tmp_path, add_prefix_space=True)
+    assert prefixed(text).data != plain(text).data
+
+
+def test_the_three_flags_of_bert_reach_into_tokenizer_json(folder, tmp_path):
+    load(folder, do_lower_case=False).save_pretrained(tmp_path / "saved", legacy_format=False)
+    saved = tmp_path / "saved"
+    assert load(saved).tokenize("The") == load(folder, do_lower_case=False).tokenize("The")
+    write(saved, "tokenizer_config.json", {"tokenizer_class": "BertTokenizer"})
+    assert load(saved).tokenize("The") == load(folder).tokenize("The")
+    for flags in ({"strip_accents": False}, {"tokenize_chinese_chars": False}):
+        assert load(saved, **flags).tokenize("é 懒狗") == load(folder, **flags).tokenize("é 懒狗")
+
+
+def test_a_generic_class_leaves_tokenizer_json_alone(folder, tmp_path):
+    load(folder, do_lower_case=False).save_pretrained(tmp_path / "saved", legacy_format=False)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True}
+    write(tmp_path / "saved", "tokenizer_config.json", settings)
+    assert load(tmp_path / "saved").tokenize("The") == load(folder, do_lower_case=False).tokenize(
+        "The"
+    )
+
+
+def test_arguments_win_over_the_special_tokens_map_too(folder):
+    write(folder, "special_tokens_map.json", {"pad_token": "[UNK]"})
+    assert load(folder, pad_token="[MASK]").pad_token == "[MASK]"
+
+
+def test_an_added_token_that_has_a_role_is_special_whatever_its_flag_says(folder):
+    listed = {"700": {"content": "<pad>", "special": False}}
+    settings = {"pad_token": "<pad>", "added_tokens_decoder": listed}
+    write(folder, "tokenizer_config.json", settings)
+    assert load(folder).decode([4, len(VOCABULARY.splitlines())], skip_special_tokens=True) == ""
+
+
+def test_sides_and_padding_saved_in_tokenizer_json_fill_in_what_nothing_else_says(folder, tmp_path):
+    backend = load(folder).backend_tokenizer
+    backend.enable_padding(direction="left", pad_id=4, pad_type_id=1, pad_token="[MASK]")
+    backend.enable_truncation(8, direction="left")
+    (tmp_path / "json").mkdir()
+    backend.save(str(tmp_path / "json" / "tokenizer.json"))
+    tokenizer = load(tmp_path / "json")
+    assert (tokenizer.padding_side, tokenizer.truncation_side) == ("left", "left")
+    assert (tokenizer.pad_token, tokenizer.pad_token_type_id) == ("[MASK]", 1)
+    write(tmp_path / "json", "tokenizer_config.json", {"padding_side": "right"})
+    assert load(tmp_path / "json").padding_side == "right"
+
+
+def test_merges_are_read_as_transformers_reads_them(tmp_path):
+    for name in ("vocab.json", "merges.txt"):
+        write(tmp_path, name, (FIXTURES / "gpt2" / name).read_text(encoding="utf-8"))
+    whole = load(tmp_path, tokenizer_type="gpt2").backend_tokenizer.to_str()
+    merges = (tmp_path / "merges.txt").read_text(encoding="utf-8")
+    last = merges.splitlines()[-1]
+    write(tmp_path, "merges.txt", merges.rstrip("\n"))
+    cut = load(tmp_path, tokenizer_type="gpt2").backend_tokenizer.to_str()
+    assert len(json.loads(cut)["model"]["merges"]) == len(json.loads(whole)["model"]["merges"]) - 1
+    write(tmp_path, "merges.txt", merges + last + "\n")
+    assert load(tmp_path, tokenizer_type="gpt2").backend_tokenizer.to_str() == whole
+    write(tmp_path, "merges.txt", merges + "a b c\n")
+    with pytest.raises(CorruptFile, match="'a b c', which is no pair"):
+        load(tmp_path, tokenizer_type="gpt2")
+    write(tmp_path, "merges.txt", merges + "zzzz yyyy\n")
+    with pytest.raises(CorruptFile, match="cannot be used"):
+        load(tmp_path, tokenizer_type="gpt2")
+
+
+def test_a_vocabulary_without_the_tokens_that_frame_a_text_is_named(tmp_path):
+    write(tmp_path, "vocab.json", {"a": 0})
+    write(tmp_path, "merges.txt", "#version: 0.2\n")
+    with pytest.raises(CorruptFile, match="has no </s>"):
+        load(tmp_path, tokenizer_type="roberta")
+
+
+def test_a_vocabulary_beyond_the_limit_is_unsafe_rather_than_corrupt(folder, monkeypatch):
+    from hubloader.tokenizers.families import wordpiece
+
+    monkeypatch.setattr(wordpiece, "read_text", lambda files, name: read_text(files, name, 10))
+    with pytest.raises(UnsafeFile, match="more than the 10"):
+        load(folder)

@@ -73,6 +73,12 @@ def test_code_of_the_repository_is_refused_where_nothing_else_would_do():
         select_tokenizer({"vocab.txt"}, config)
 
 
+def test_code_that_is_not_run_is_among_the_reasons():
+    config = TokenizerConfig(declared="FrobTokenizer", wants_code="tok.FrobTokenizer")
+    reasons = select_tokenizer({"tokenizer.json"}, config).reasons
+    assert "the repository has code of its own (tok.FrobTokenizer), never run here" in reasons
+
+
 def test_every_class_is_found_with_and_without_fast():
     for name in class_names():
         assert class_named(name).name == name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +198,61 @@ def test_new_weights_repeat_with_numpys_seed():
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
     assert not made[0]["encoder.layer.0.output.dense.bias"].any()
     assert (made[0]["embeddings.LayerNorm.weight"] == 1).all()
+
+
+def test_a_load_does_not_import_torchs_compiler(folder):
+    code = (
+        "import sys, torch, hubloader; "
+        f"hubloader.AutoModelForSequenceClassification.from_pretrained({str(folder)!r}); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
+def test_nothing_is_noted_for_gradients_in_inference(model):
+    with model.nn.inference():
+        assert not model(IDS, MASK).logits.requires_grad
+    assert model(IDS, MASK).logits.requires_grad
+
+
+def test_a_given_state_dict_is_saved_instead_of_the_models(model, tmp_path):
+    state = {name: value * 0 for name, value in model.state_dict().items()}
+
+    model.save_pretrained(tmp_path, state_dict=state)
+
+    again = hubloader.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert not again(IDS, MASK).logits.any()
+
+
+def test_a_model_is_saved_in_shards_and_loaded_again(model, logits, tmp_path):
+    model.save_pretrained(tmp_path, max_shard_size="100KB")
+
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    again = hubloader.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(again(IDS, MASK).logits, logits)
+
+
+def test_data_parallel_joins_outputs(model, logits):
+    from torch.utils import _pytree
+
+    leaves, spec = _pytree.tree_flatten(model(IDS, MASK))
+    again = _pytree.tree_unflatten(leaves, spec)
+
+    assert [leaf.shape for leaf in leaves] == [logits.shape]
+    assert type(again).__name__ == "SequenceClassifierOutput"
+
+
+def test_parts_can_lie_on_devices_of_their_own(folder, model, logits):
+    parts = {model.base_model_prefix: "cpu"}
+    parts |= {name: "cpu" for name, _ in model.named_children() if name != model.base_model_prefix}
+
+    placed = hubloader.AutoModelForSequenceClassification.from_pretrained(
+        folder, device_map={**parts, "classifier": "meta"}
+    )
+
+    assert placed.classifier.weight.is_meta
+    assert placed.base_model.embeddings.word_embeddings.weight.device.type == "cpu"
+    assert placed(IDS, MASK).logits.is_meta

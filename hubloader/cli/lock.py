@@ -1,0 +1,57 @@
+"""``hubloader lock``: resolve models.toml into models.lock."""
+
+from __future__ import annotations
+
+import click
+
+from hubloader.cli._locks import change_lines, changes_document, model_document, project_option
+from hubloader.cli._options import SharedCommand
+from hubloader.cli._report import emit
+
+
+@click.command(cls=SharedCommand, short_help="Resolve models.toml into models.lock.")
+@click.argument("names", metavar="[NAME]…", nargs=-1)
+@project_option
+@click.option("--check", is_flag=True, help="Only tell whether the lock fits; exit 7 if not.")
+@click.option("--upgrade", is_flag=True, help="Resolve NAME anew, or every model.")
+@click.option(
+    "--resolve-conflicts", is_flag=True, help="Mend a lock with the marks of a merge conflict."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.pass_context
+def command(
+    context: click.Context,
+    names: tuple[str, ...],
+    project: str | None,
+    check: bool,
+    upgrade: bool,
+    resolve_conflicts: bool,
+    dry_run: bool,
+) -> None:
+    """Resolve models.toml into models.lock: every model to a commit, and its files to hashes.
+
+    What is locked stays as long as its entry does; --upgrade moves it to where its branch is now.
+    --check needs no network: it compares the entries with the lock, and the lock with the policy.
+    It does not check that the Hub still has the files.
+    """
+    from hubloader.auto.locks import lock
+
+    if names and not upgrade:
+        raise click.UsageError("NAME goes with --upgrade", context)
+    done = lock(
+        project,
+        check=check,
+        upgrade=names or upgrade,
+        resolve_conflicts=resolve_conflicts,
+        dry_run=dry_run,
+    )
+    document = {
+        "lock": done.path,
+        "written": done.written,
+        "models": [model_document(model) for model in done.lock.models],
+        "changes": changes_document(done.changes),
+    }
+    count = len(done.lock.models)
+    state = "is written" if done.written else "would change" if done.changes else "is up to date"
+    lines = [*change_lines(done.changes), f"{done.path} {state} ({count} models)"]
+    emit(context, document, lines)

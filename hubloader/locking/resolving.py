@@ -1,0 +1,177 @@
+"""An entry of models.toml becomes an entry of models.lock: a commit, its files, what they are.
+
+One listing says which commit and which files; the Hub names no sha256 for the small files that git
+keeps, so those are fetched into the cache and hashed. What is locked stays locked: an entry whose
+text did not change is not asked about again, and one whose files alone are chosen anew keeps its
+commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hubloader.errors import (
+    CacheMiss,
+    CacheReadOnly,
+    EntryNotFound,
+    HubloaderError,
+    MalformedAnswer,
+    about,
+)
+from hubloader.locking.desk import sha256_of
+from hubloader.locking.policy import may_ask_for_code, risks
+from hubloader.locking.several import as_one
+from hubloader.locking.values import Lock, LockedFile, LockedModel
+from hubloader.resolve.manifest import shards_in_index
+from hubloader.resolve.needs import needs
+from hubloader.types import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hubloader.locking.desk import Desk
+    from hubloader.locking.values import ModelSpec, Project
+    from hubloader.types import CommitHash, Manifest
+
+__all__ = ["Todo", "lock_project", "outdated", "todo"]
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What to do about one entry: keep ``kept`` as it is, or resolve, at ``commit`` if given."""
+
+    spec: ModelSpec
+    kept: LockedModel | None = None
+    commit: CommitHash | None = None
+
+
+def todo(project: Project, lock: Lock, upgrade: Callable[[str], bool]) -> tuple[Todo, ...]:
+    """Decide about every entry: pure."""
+    return tuple(_decide(spec, lock.named(spec.name), upgrade) for spec in project.specs)
+
+
+def _decide(spec: ModelSpec, locked: LockedModel | None, upgrade: Callable[[str], bool]) -> Todo:
+    if locked is None or upgrade(spec.name):
+        return Todo(spec)
+    if locked.spec == spec.digest:
+        return Todo(spec, kept=locked)
+    same = (locked.repo, locked.revision) == (spec.repo, spec.revision)
+    return Todo(spec, commit=locked.commit if same else None)
+
+
+def outdated(project: Project, lock: Lock) -> tuple[str, ...]:
+    """Tell, in words, what of the lock is not what models.toml asks: nothing if it fits."""
+    reasons = []
+    for each in todo(project, lock, lambda _: False):
+        if each.kept is None:
+            locked = lock.named(each.spec.name)
+            reasons.append(f"{each.spec.name} is {'not locked' if locked is None else 'changed'}")
+    asked = {spec.name for spec in project.specs}
+    reasons += [f"{m.name} is locked and not asked for" for m in lock.models if m.name not in asked]
+    return tuple(reasons)
+
+
+def lock_project(desk: Desk, project: Project, lock: Lock, upgrade: Callable[[str], bool]) -> Lock:
+    """Resolve what has to be; keep the rest.
+
+    Raises:
+        HubloaderError: entries that could not be resolved; all were tried.
+
+    """
+    models: list[LockedModel] = []
+    failures: list[HubloaderError] = []
+    for each in todo(project, lock, upgrade):
+        try:
+            models.append(each.kept or lock_model(desk, each.spec, each.commit))
+        except HubloaderError as error:  # noqa: PERF203  # every entry is tried
+            failures.append(error)
+    if failures:
+        raise as_one(failures)
+    return Lock(tuple(models))
+
+
+def lock_model(desk: Desk, spec: ModelSpec, commit: CommitHash | None = None) -> LockedModel:
+    """Resolve one entry, at ``commit`` instead of where its revision is now if that is given."""
+    with about(repo_id=str(spec.repo), revision=spec.revision):
+        if not desk.online:
+            raise CacheMiss(
+                f"locking {spec.name!r} needs the Hub, and the network is off",
+                hint="run `hubloader lock` with a network",
+            )
+        manifest, info = desk.client().survey(spec.repo, commit or spec.revision)
+        manifest = replace(manifest, revision=manifest.commit)
+        chosen, absent = _choose(desk, spec, manifest)
+        with contextlib.suppress(CacheReadOnly):  # the listing is worth keeping, no more
+            desk.store.write_manifest(manifest)
+        described = _described(desk, manifest, chosen)
+        git = [name for name in chosen if described.entries[name].sha256 is None]
+        paths = desk.bring(described, git)
+        files = tuple(_locked(desk, described, name, paths) for name in chosen)
+        configs = {n: paths[n].read_bytes() for n in git if may_ask_for_code(n)}
+        return LockedModel(
+            name=spec.name,
+            repo=spec.repo,
+            spec=spec.digest,
+            revision=spec.revision,
+            commit=manifest.commit,
+            files=tuple(sorted(files, key=lambda file: file.path.encode())),
+            license=info.license,
+            gated=info.gated,
+            risk=risks(chosen, configs),
+            absent=absent,
+        )
+
+
+def _choose(
+    desk: Desk, spec: ModelSpec, manifest: Manifest
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The files to lock, and those that loaders look for in vain."""
+    wanted = needs(manifest, spec.purpose)
+    chosen = set(wanted.wanted)
+    missing = list(wanted.missing)
+    for index in wanted.indexes:
+        described = _described(desk, manifest, [index])
+        text = desk.bring(described, [index])[index].read_text(encoding="utf-8")
+        shards = shards_in_index(text, index)
+        missing += [name for name in shards if name not in manifest.entries]
+        chosen.update(shards)
+    if missing or not chosen:
+        what = ", ".join(missing) or "no file that the entry chooses"
+        place = f"{spec.repo} at revision {spec.revision!r}"
+        raise EntryNotFound(
+            f"{place} has no {what}" if missing else f"{place} has {what}",
+            hint=f"look with `hubloader info {spec.repo}@{spec.revision}`",
+        )
+    return tuple(sorted(chosen)), wanted.absent
+
+
+def _described(desk: Desk, manifest: Manifest, names: Iterable[str]) -> Manifest:
+    """The manifest with size and hash of ``names``, also from an endpoint that lists only names."""
+    entries = dict(manifest.entries)
+    for name in names:
+        entry = entries[name]
+        if entry.size is not None and (entry.sha256 or entry.git_sha1):
+            continue
+        told = desk.client().head_file(manifest.repo, manifest.commit, name)
+        if told.etag is None or told.size is None:
+            raise MalformedAnswer(f"the endpoint tells no size and hash of {name!r}", filename=name)
+        is_sha256 = len(told.etag) == 64
+        entries[name] = Entry(
+            told.size,
+            git_sha1=None if is_sha256 else told.etag,
+            sha256=told.etag if is_sha256 else None,
+        )
+    return replace(manifest, entries=entries)
+
+
+def _locked(desk: Desk, manifest: Manifest, name: str, paths: dict[str, Path]) -> LockedFile:
+    entry = manifest.entries[name]
+    size = entry.size or 0
+    if entry.sha256 is not None:
+        return LockedFile(name, size, entry.sha256)
+    sha1 = entry.git_sha1 or ""
+    known = desk.store.digest(manifest.repo, sha1) or sha256_of(paths[name])
+    return LockedFile(name, size, known, sha1)

@@ -1,0 +1,127 @@
+"""Every architecture here, from a checkpoint of transformers' through the Auto classes and back."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+import hubloader
+from hubloader.architectures import supported
+
+pytestmark = [pytest.mark.oracle, pytest.mark.torch]
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+IDS = np.array([[5, 6, 7, 8, 9], [9, 10, 11, 0, 0], [12, 13, 14, 15, 0]])
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+SMALL = {
+    "vocab_size": 40,
+    "max_position_embeddings": 24,
+    "num_labels": 3,
+    "hidden_size": 16,
+    "dim": 16,
+    "num_hidden_layers": 2,
+    "n_layers": 2,
+    "num_attention_heads": 2,
+    "n_heads": 2,
+    "intermediate_size": 24,
+    "hidden_dim": 24,
+    "embedding_size": 8,
+    "input_embedding_size": 8,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "cls_token_id": 1,
+    "eos_token_id": 2,
+    "sep_token_id": 2,
+}
+FACADES = {
+    "torch": "AutoModelForSequenceClassification",
+    "numpy": "NpAutoModelForSequenceClassification",
+    "tf": "TFAutoModelForSequenceClassification",
+}
+
+
+def made(family, cls="AutoModelForSequenceClassification"):
+    torch.manual_seed(0)
+    plain = transformers.AutoConfig.for_model(family)
+    known = {key: value for key, value in SMALL.items() if hasattr(plain, key)}
+    config = transformers.AutoConfig.for_model(family, **known)
+    return getattr(transformers, cls).from_config(config, attn_implementation="eager").eval()
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(input_ids=torch.tensor(IDS), attention_mask=torch.tensor(MASK)).logits.numpy()
+
+
+@pytest.fixture(params=supported())
+def family(request):
+    return request.param
+
+
+@pytest.fixture(params=["torch", "numpy", pytest.param("tf", marks=pytest.mark.tensorflow)])
+def backend(request):
+    if request.param == "tf" and importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("tensorflow is not installed")
+    return request.param
+
+
+def ours(backend, folder):
+    model = getattr(hubloader, FACADES[backend]).from_pretrained(folder)
+    if backend == "torch":
+        return model, logits(model)
+    batch = {"input_ids": IDS, "attention_mask": MASK}
+    return model, np.asarray((model(batch) if backend == "tf" else model(**batch)).logits)
+
+
+@pytest.mark.filterwarnings("error::UserWarning:hubloader")
+def test_a_checkpoint_is_loaded_answers_alike_and_is_saved_for_transformers(
+    family, backend, tmp_path
+):
+    reference = made(family)
+    reference.save_pretrained(tmp_path / "theirs")
+
+    model, found = ours(backend, tmp_path / "theirs")
+    model.save_pretrained(tmp_path / "ours")
+
+    assert np.abs(found - logits(reference)).max() < 1e-5
+    back, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "ours", attn_implementation="eager", output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert type(back) is type(reference)
+    assert np.abs(logits(back.eval()) - logits(reference)).max() < 1e-6
+    name = type(model).__name__.removeprefix({"torch": "", "numpy": "Np", "tf": "TF"}[backend])
+    assert name == type(reference).__name__
+
+
+def test_a_masked_language_models_checkpoint_gives_the_encoder(family, tmp_path):
+    names = transformers.models.auto.modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if family not in names:
+        pytest.skip(f"transformers has no masked language model of {family}")
+    made(family, "AutoModelForMaskedLM").save_pretrained(tmp_path)
+    reference = transformers.AutoModel.from_pretrained(tmp_path, attn_implementation="eager")
+
+    model = hubloader.AutoModel.from_pretrained(tmp_path)
+
+    inputs = {"input_ids": torch.tensor(IDS), "attention_mask": torch.tensor(MASK)}
+    with torch.no_grad():
+        found = model(**inputs).last_hidden_state
+        expected = reference.eval()(**inputs).last_hidden_state
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_an_encoders_checkpoint_gets_a_new_head(family, tmp_path):
+    made(family, "AutoModel").save_pretrained(tmp_path)
+
+    with pytest.warns(UserWarning, match="made new"):
+        model = hubloader.NpAutoModelForSequenceClassification.from_pretrained(
+            tmp_path, num_labels=5
+        )
+
+    assert model(IDS, MASK).logits.shape == (3, 5)

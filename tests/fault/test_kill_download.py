@@ -1,0 +1,224 @@
+"""Kill -9 at random points of a parallel download: what is visible is whole, a rerun goes on.
+
+The child is killed by the server, after so many bytes, at so many requests, or a moment after the
+last byte; then it is run again, and maybe killed again. Counted at the server: of each file at most
+8 MiB are sent a second time for each kill. The number of points is ``--kill-points``; 300 before
+a release (``scripts/faults --full``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from hubloader.cache.report import scan
+from hubloader.mirror import MirrorServer
+from hubloader.mirror.file_body import FileBody
+
+MIB = 2**20
+AGAIN = 8 * MIB  # bytes that a kill may cost, of each file
+CHUNK = 64 * 1024
+SOCKET = 64 * 1024  # bytes in a socket's buffer: what is sent is soon received
+SIZES = {
+    "model.safetensors": 40 * MIB,  # divided: several connections, a journal
+    "tf_model.h5": 12 * MIB,  # one stream, a journal
+    "vocab.txt": 100_000,  # fetched anew
+    "config.json": 2,
+}
+LOADER = """
+import os, sys, socket, urllib3.connection
+from hubloader.auto import prefetch as loader
+import hubloader.resolve.engine, hubloader.transport.http, hubloader.hub.client, filelock
+small = (socket.SOL_SOCKET, socket.SO_RCVBUF, int(sys.argv[1]))
+urllib3.connection.HTTPConnection.default_socket_options = [small]
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for line in sys.stdin:
+    endpoint, cache, durability = line.split()
+    child = os.fork()
+    if child == 0:
+        os.environ["HUBLOADER_DURABILITY"] = durability
+        status = 1
+        try:
+            loader.prefetch("org/model", uses=["all"], endpoint=endpoint, cache_dir=cache)
+            status = 0
+        finally:
+            os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclass
+class Point:
+    """When the child dies: after ``count`` bytes or requests, or seconds after the last byte."""
+
+    what: str
+    count: float
+
+
+@dataclass
+class Counting:
+    """The server's side: sends slowly enough to count, and kills at the point."""
+
+    names: dict[str, str]  # of each file, by its sha256
+    sent: Counter = field(default_factory=Counter)
+    run: int = 0
+    requests: int = 0
+    point: Point | None = None
+    victim: int = 0
+    known: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self, point: Point | None) -> None:
+        self.point, self.run, self.requests = point, 0, 0
+        self.known.clear()
+
+    def child(self, pid: int) -> None:
+        self.victim = pid
+        self.known.set()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler) -> web.StreamResponse:
+        await asyncio.to_thread(self.known.wait)
+        self.requests += 1
+        if self.due("requests", self.requests):
+            self.kill()
+        answer = await handler(request)
+        return await self.send(request, answer) if isinstance(answer, FileBody) else answer
+
+    async def send(self, request: web.Request, answer: FileBody) -> web.StreamResponse:
+        whole = Path(answer.file.path).read_bytes()
+        name = Path(answer.file.path).name
+        paced = web.StreamResponse(status=answer.status, headers=answer.headers)
+        paced.content_length = answer.end - answer.start
+        bare = request.transport.get_extra_info("socket")
+        bare.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET)
+        request.transport.set_write_buffer_limits(high=CHUNK)
+        await paced.prepare(request)
+        for start in range(answer.start, answer.end, CHUNK):
+            part = whole[start : min(start + CHUNK, answer.end)]
+            await paced.write(part)
+            self.sent[name] += len(part)
+            self.run += len(part)
+            if self.due("bytes", self.run):
+                self.kill()
+        if self.point is not None and self.point.what == "end" and self.all_sent():
+            await asyncio.sleep(self.point.count)
+            self.kill()
+        return paced
+
+    def all_sent(self) -> bool:
+        return all(self.sent[name] >= size for name, size in SIZES.items())
+
+    def due(self, what: str, count: int) -> bool:
+        return self.point is not None and self.point.what == what and count >= self.point.count
+
+    def kill(self) -> None:
+        self.point = None
+        os.kill(self.victim, signal.SIGKILL)
+
+
+@dataclass
+class Bench:
+    """A Hub that counts, and a process that forks one that loads."""
+
+    hub: MirrorServer
+    counting: Counting
+    loader: subprocess.Popen
+    digests: dict[str, str]
+
+    def load(self, cache: Path, durability: str, point: Point | None = None) -> int:
+        """Load in a child; give its exit code, -9 when it was killed."""
+        self.counting.begin(point)
+        self.loader.stdin.write(f"{self.hub.url} {cache} {durability}\n")
+        self.loader.stdin.flush()
+        self.counting.child(int(self.loader.stdout.readline()))
+        return int(self.loader.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    root = tmp_path_factory.mktemp("hub")
+    folder = root / "org" / "model"
+    folder.mkdir(parents=True)
+    draw = random.Random(1)
+    for name, size in SIZES.items():
+        (folder / name).write_bytes(draw.randbytes(size))
+    digests = {name: sha256(folder / name) for name in SIZES}
+    counting = Counting({digest: name for name, digest in digests.items()})
+    with (
+        MirrorServer(root, middlewares=[counting.middleware]) as hub,
+        subprocess.Popen(
+            [sys.executable, "-c", LOADER, str(SOCKET)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as loader,
+    ):
+        yield Bench(hub, counting, loader, digests)
+        loader.stdin.close()
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def draw_point(draw: random.Random) -> Point:
+    kind = draw.random()
+    if kind < 0.75:
+        return Point("bytes", draw.randrange(sum(SIZES.values())))
+    if kind < 0.85:
+        return Point("requests", draw.randrange(1, 12))
+    return Point("end", draw.random() * 0.08)
+
+
+def visible_faults(cache: Path, digests: dict[str, str]) -> list[str]:
+    """Names that lead nowhere or to other bytes than the Hub's."""
+    found = [warning for repo in scan(cache).repos for warning in repo.warnings]
+    for pointer in cache.glob("*/snapshots/*/*"):
+        if not pointer.is_file() or sha256(pointer) != digests[pointer.name]:
+            found.append(f"{pointer} is not what the Hub has")
+    whole = set(digests.values())
+    found += [f"{b} is no whole file" for b in cache.glob("*/blobs/*") if sha256(b) not in whole]
+    return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--kill-points", 30)))
+
+
+def test_a_killed_download_is_gone_on_with(bench: Bench, tmp_path: Path, seed: int):
+    draw = random.Random(seed)
+    cache, durability = tmp_path / "cache", draw.choice(["batch", "none", "full"])
+    bench.counting.sent.clear()
+    kills = 0
+
+    for _ in range(draw.choice([1, 1, 1, 2, 4])):
+        status = bench.load(cache, durability, draw_point(draw))
+        assert status in {0, -signal.SIGKILL}
+        kills += status != 0
+        assert visible_faults(cache, bench.digests) == []
+    assert bench.load(cache, durability) == 0
+
+    assert visible_faults(cache, bench.digests) == []
+    assert {path.name for path in cache.glob("*/snapshots/*/*")} == set(SIZES)
+    assert not list(cache.glob("*/.hubloader/partials/*"))
+    twice = {name: bench.counting.sent[name] - size for name, size in SIZES.items()}
+    print("sent twice:", twice, "after", kills, "kills")
+    assert all(extra <= kills * AGAIN for extra in twice.values())
+    shutil.rmtree(cache)
