@@ -364,7 +364,7 @@ def _handed_over(files: FileSet, overrides: Mapping[str, Any], error: UnknownArc
 
     raw = read_config(files)
     if not handover.knows(raw):
-        raise error
+        raise handover.refined(error, "torch") from error.__cause__
     return handover.load_config(files, raw, overrides)
 
 

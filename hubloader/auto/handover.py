@@ -14,7 +14,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION, supported
 from hubloader.errors import (
     AssemblyError,
     HubloaderError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hubloader.formats import WeightPolicy
     from hubloader.types import FileSet
 
-__all__ = ["knows", "load_config", "load_model", "unknown_here"]
+__all__ = ["knows", "load_config", "load_model", "refined"]
 
 _AUTO = {
     ENCODER: "AutoModel",
@@ -165,12 +165,23 @@ def _translated(what: str) -> Iterator[None]:
         ) from error
 
 
-def unknown_here(error: UnknownArchitecture, backend: str) -> UnknownArchitecture:
-    """The same error where transformers could help, if the model were to run on PyTorch."""
+def refined(error: UnknownArchitecture, backend: str) -> UnknownArchitecture:
+    """The same error, with a hint that knows whether transformers is installed.
+
+    For another framework than PyTorch transformers is not asked: importing it costs seconds, and
+    it could not help.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        return error
+    if backend == "torch":
+        help_ = "the installed transformers does not implement it either"
+    else:
+        help_ = "the installed transformers may implement it, on PyTorch only: use AutoModel…"
+    near = f"nearest: {', '.join(error.close_matches)}; " if error.close_matches else ""
     return UnknownArchitecture(
         error.message,
-        hint=f"transformers implements it, on PyTorch only, and {backend} was asked for: load it "
-        "with AutoModel… instead",
+        hint=f"{near}hubloader implements {', '.join(supported())}; {help_}",
         model_type=error.model_type,
         close_matches=error.close_matches,
+        filename=error.filename,
     )

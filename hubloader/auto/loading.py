@@ -169,10 +169,9 @@ def _with_weights(files: FileSet, hub: HubArguments, policy: WeightPolicy) -> Fi
 def _handed_over(error: UnknownArchitecture, request: _Request, overrides: dict[str, Any]) -> Any:
     """The model as an installed transformers makes it; without one, the error."""
     raw = read_config(request.files)
-    if not handover.knows(raw):
-        raise error
-    if request.policy.backend != "torch":
-        raise handover.unknown_here(error, request.policy.backend) from None
+    backend = request.policy.backend
+    if backend != "torch" or not handover.knows(raw):
+        raise handover.refined(error, backend) from error.__cause__
     arguments = request.arguments
     keywords = {
         **overrides,

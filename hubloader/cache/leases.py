@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from hubloader.cache.layout import RepoLayout
 
-__all__ = ["PATIENCE", "Grip", "Leases", "RepoLock", "grip"]
+__all__ = ["LEASES", "PATIENCE", "Grip", "Leases", "RepoLock", "Use", "grip"]
 
 PATIENCE = 30.0  # seconds a download waits for a deletion that does not end
 _FRESH = 20.0  # seconds a deletion may act on its lock: less than anybody waits for it
@@ -188,6 +188,32 @@ class RepoLock:
         if got is not Grip.HELD:
             self.release()
         return got
+
+
+class Use:
+    """One process's use of a repository, by however many threads: they share one lock.
+
+    Args:
+        layout: the repository.
+
+    """
+
+    def __init__(self, layout: RepoLayout) -> None:
+        self.count = 0  # who uses it; kept by the owner
+        self._lock = RepoLock(layout)
+        self._guard = threading.Lock()  # one thread asks, the others wait for what comes of it
+        self._begun = False
+
+    def begin(self) -> None:
+        """Keep deletions out from now on, as far as there are locks."""
+        with self._guard:
+            if not self._begun:
+                self._lock.share()
+                self._begun = True
+
+    def end(self) -> None:
+        """Let deletions in again."""
+        self._lock.release()
 
 
 def _open(path: str) -> int:

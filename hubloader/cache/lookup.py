@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from hubloader.cache.layout import CacheLayout, RepoLayout
 
-__all__ = ["Found", "Lookup", "Verify", "can_keep_stamps"]
+__all__ = ["Found", "Lookup", "Verify", "can_keep_stamps", "files_below", "read_small"]
 
 Verify = Literal["size", "always"]
 _MAX_REF = 256  # bytes: a ref is 40 digits and perhaps a newline
@@ -74,7 +74,7 @@ class Lookup:
     def read_ref(self, repo: RepoId, revision: str) -> CommitHash | None:
         """Return the commit that ``revision`` was, None if no cache has a readable ref of it."""
         for layout in self.layers(repo):
-            text = _read_small(layout.ref(revision))
+            text = read_small(layout.ref(revision))
             if is_commit(text):
                 return CommitHash(text)
         return None
@@ -111,7 +111,7 @@ class Lookup:
         return any(os.path.isdir(layout.snapshots) for layout in self.layers(repo))
 
     def _aliased(self, repo: RepoId) -> list[RepoId]:
-        texts = [_read_small(cache.alias(repo)) for cache in self._caches]
+        texts = [read_small(cache.alias(repo)) for cache in self._caches]
         return [found for text in texts if (found := _parse_repo(text, repo)) is not None]
 
     def _same_name(self, repo: RepoId) -> list[RepoId]:
@@ -126,7 +126,7 @@ class Lookup:
         for cache in self._caches:
             for name in _names(cache.aliases):
                 old = cache.parse_folder(name)
-                if old is not None and _read_small(cache.alias(old)) == str(repo):
+                if old is not None and read_small(cache.alias(old)) == str(repo):
                     found.append(old)
         return found
 
@@ -142,7 +142,7 @@ class Lookup:
         absent: set[str] = set()
         for layout in reversed(self.layers(repo)):
             seen |= dict(_snapshot_entries(layout, commit))
-            absent |= set(_files_below(layout.absent_folder(commit)))
+            absent |= set(files_below(layout.absent_folder(commit)))
         if not seen and not self._has_commit(repo, commit):
             return None
         gone = frozenset(absent) - seen.keys()
@@ -298,7 +298,7 @@ def _commits(layout: RepoLayout) -> Iterator[str]:
 
 def _snapshot_entries(layout: RepoLayout, commit: str) -> Iterator[tuple[str, Entry]]:
     """Give each file of a snapshot, as far as its link tells: name, size and hash."""
-    for filename in _files_below(layout.snapshot(commit)):
+    for filename in files_below(layout.snapshot(commit)):
         pointer = layout.pointer(commit, filename)
         target = points_at(pointer)
         name = os.path.basename(target) if target else ""
@@ -316,12 +316,12 @@ def _snapshot_entries(layout: RepoLayout, commit: str) -> Iterator[tuple[str, En
             yield filename, Entry(size, sha256=name)
 
 
-def _files_below(folder: str, prefix: str = "") -> Iterator[str]:
+def files_below(folder: str, prefix: str = "") -> Iterator[str]:
     """Give the POSIX names of all files and links below a folder."""
     for name in _names(folder):
         filename, path = prefix + name, os.path.join(folder, name)
         if os.path.isdir(path) and not os.path.islink(path):
-            yield from _files_below(path, f"{filename}/")
+            yield from files_below(path, f"{filename}/")
         elif _is_filename(filename):
             yield filename
 
@@ -352,7 +352,7 @@ def _parse_repo(text: str, like: RepoId) -> RepoId | None:
         return None
 
 
-def _read_small(path: str) -> str:
+def read_small(path: str) -> str:
     """Return the text of a small file, without white space around; "" if there is none."""
     try:
         with open(path, "rb") as file:

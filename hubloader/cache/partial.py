@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import enum
 import os
-import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -177,7 +176,9 @@ def sweep(layout: RepoLayout) -> None:
     for folder in (layout.partials, layout.tmp):
         for name in _names(folder):
             path = os.path.join(folder, name)
-            if _is_garbage(path):
+            # the next writer of that content goes on with a large one
+            resumable = folder == layout.partials and os.path.lexists(os.path.join(path, "data"))
+            if not resumable and _is_garbage(path):
                 remove_partial(path)
 
 
@@ -188,8 +189,6 @@ def _is_garbage(path: str) -> bool:
         facts = os.lstat(path)
     except FileNotFoundError:
         return False
-    if stat.S_ISDIR(facts.st_mode) and os.path.lexists(os.path.join(path, "data")):
-        return False  # the next writer of that content goes on with it
     if owner is None:
         return False
     alive = liveness(owner, this_process())

@@ -18,7 +18,7 @@ loaded when it came. A mark from the future (a wrong clock) counts as now.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubloader.types import RepoId
@@ -114,7 +114,7 @@ def choose(
     sums = _Sums(report)
     leftovers = [
         left for repo in report.repos for left in repo.leftovers if now - left.changed >= grace
-    ]  # noqa: E501
+    ]
     for left in leftovers:
         sums.drop_leftover(left)
     queue = sorted(
@@ -149,7 +149,7 @@ def choose_named(
     """
     sums = _Sums(report)
     whole = {repo for repo, commit in names if commit is None}
-    leftovers = []
+    leftovers: list[Leftover] = []
     for repo in report.repos:
         for revision in repo.revisions:
             asked = repo.repo in whole or (repo.repo, revision.commit) in names

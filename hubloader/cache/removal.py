@@ -29,6 +29,7 @@ from hubloader.cache import disk, stamps
 from hubloader.cache.failures import guard, is_absence
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import Grip, RepoLock, grip
+from hubloader.cache.lookup import read_small
 from hubloader.cache.owner import Liveness, Owner, liveness, this_process
 from hubloader.cache.prune import GRACE, PrunePlan, Reason, Removal
 from hubloader.cache.report import Leftover, RepoReport, scan_repo
@@ -223,39 +224,31 @@ class _Work:
 
     def _unname(self, removal: Removal) -> set[str]:
         """Delete the refs of a revision; returns the folders that changed."""
-        changed = set()
+        layout, changed = self._layout, set()
         for revision in removal.refs:
-            ref = self._layout.ref(revision)
-            if revision in self._refs_of(removal.commit) and disk.remove(ref):
+            ref = layout.ref(revision)
+            if read_small(ref) == removal.commit and disk.remove(ref):
                 changed.add(os.path.dirname(ref))
-            disk.remove(self._layout.confirmed(revision))
+            disk.remove(layout.confirmed(revision))
         for folder in sorted(changed, reverse=True):
-            while folder != self._layout.refs:
-                disk.remove_empty(folder)
-                folder = os.path.dirname(folder)
-                changed.add(folder)
-        return changed
-
-    def _refs_of(self, commit: str) -> tuple[str, ...]:
-        return next(r.refs for r in self._before.revisions if r.commit == commit)
+            parts = os.path.relpath(folder, layout.refs).split(os.sep)
+            nested = [parts[:count] for count in range(len(parts), 0, -1) if parts != ["."]]
+            disk.remove_empty(*(os.path.join(layout.refs, *each) for each in nested))
+        return changed | {layout.refs}
 
     def _delete_contents(self, etags: Iterable[str]) -> None:
         """Delete those of the contents that no snapshot names now."""
-        orphans = {
-            os.path.basename(left.path): left
-            for left in scan_repo(self._layout).leftovers
-            if left.kind == "orphan"
-        }
+        paths = {left.path for left in scan_repo(self._layout).leftovers if left.kind == "orphan"}
         for etag in etags:
-            if etag in orphans and self._in_time():
-                self._remover.freed += self._delete_content(etag, orphans[etag].size)
+            if is_etag(etag) and self._layout.blob(etag) in paths and self._in_time():
+                self._remover.freed += self._delete_content(etag)
 
-    def _delete_content(self, etag: str, size: int) -> int:
+    def _delete_content(self, etag: str) -> int:
         with _hub_lock(self._layout, etag) as free:
-            if not free or not disk.remove(self._layout.blob(etag)):
+            if not free:
                 return 0
             stamps.forget(self._layout.stamp(etag))
-            return size
+            return disk.remove_tree(self._layout.blob(etag))
 
     def _forget(self, commit: str) -> None:
         layout = self._layout
@@ -272,7 +265,7 @@ class _Work:
             if now.get(left.path) != left or not self._in_time():
                 continue
             if left.kind == "orphan":
-                freed = self._delete_content(os.path.basename(left.path), left.size)
+                freed = self._delete_content(os.path.basename(left.path))
             elif left.kind == "incomplete":
                 freed = self._delete_incomplete(left)
             else:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from hubloader.cache.failures import is_absence
 from hubloader.cache.layout import CacheLayout
+from hubloader.cache.trees import read_tree
 from hubloader.names import is_commit, is_etag
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class _Scan:
         self._sizes: dict[str, int] = {}  # content -> its length, wherever it is
         self._by_inode: dict[tuple[int, int], str] = {}  # a hard link is no second content
         self._blobs: dict[str, Leftover] = {}
+        self._copies: dict[str, list[str]] = {}  # commit -> names of pointers that are files
         self._leftovers: list[Leftover] = []
 
     def run(self) -> RepoReport:
@@ -164,6 +166,7 @@ class _Scan:
         self._warnings += [
             f"{layout.ref(r)} names no snapshot" for r, c in refs.items() if c not in known
         ]
+        revisions = [self._with_copied(revision) for revision in revisions]
         named = {key for revision in revisions for key in revision.contents}
         self._leftovers += [blob for name, blob in self._blobs.items() if name not in named]
         self._see_own_state()
@@ -236,8 +239,24 @@ class _Scan:
                 return name
             facts = _target(entry)
         else:
+            self._note_copy(entry.path)
             facts = _facts(entry)
         return None if facts is None else self._key(entry, facts)
+
+    def _note_copy(self, path: str) -> None:
+        commit, *parts = os.path.relpath(path, self._layout.snapshots).split(os.sep)
+        self._copies.setdefault(commit, []).append("/".join(parts))
+
+    def _with_copied(self, revision: RevisionReport) -> RevisionReport:
+        """Count the blobs that a snapshot holds copies of, by its listing, as in use by it."""
+        names = self._copies.get(revision.commit)
+        listing = read_tree(self._layout, revision.commit) if names else None
+        if not names or not listing:
+            return revision
+        entries = (listing[name] for name in names if name in listing)
+        etags = (entry.sha256 or entry.git_sha1 for entry in entries)
+        more = [etag for etag in etags if etag in self._blobs and etag not in revision.contents]
+        return replace(revision, contents=(*revision.contents, *dict.fromkeys(more)))
 
     def _key(self, entry: os.DirEntry[str], facts: os.stat_result) -> str:
         """Return the content that a pointer is, or leads to in some other way."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 from hubloader.cache import disk, stamps, trees
 from hubloader.cache.failures import check_writable, free_space, guard, is_absence
 from hubloader.cache.layout import CacheLayout
+from hubloader.cache.leases import LEASES, Use
 from hubloader.cache.links import Linker
 from hubloader.cache.lookup import Lookup, Verify
 from hubloader.cache.publish import Durability, Publisher
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from hubloader.cache.layout import RepoLayout
     from hubloader.cache.links import LinkMode
     from hubloader.cache.lock import LockOutcome
+    from hubloader.cache.lookup import Found
     from hubloader.cache.writer import BlobWriter
     from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
 
@@ -81,6 +84,8 @@ class CacheStore:
         self._lookup = Lookup(caches, verify)
         self._publisher = Publisher(durability)
         self._linker = Linker(link_mode)
+        self._guard = threading.Lock()  # guards the uses
+        self._uses: dict[str, Use] = {}  # repositories that are downloaded to
         self._swept: set[str] = set()  # folders already rid of what dead processes left
 
     def __repr__(self) -> str:
@@ -135,6 +140,10 @@ class CacheStore:
         pending = self._publisher.is_pending
         look = self._lookup.inspect
         return {name: look(manifest, name, pending=pending) for name in filenames}
+
+    def find(self, manifest: Manifest, filename: str) -> Found | None:
+        """Return where the content of a file is, with the right size; None if nowhere."""
+        return self._lookup.find(manifest, filename)
 
     def path(self, manifest: Manifest, filename: str) -> Path:
         """Return the pointer of a file whose content is there, in whichever cache it is.
@@ -218,6 +227,45 @@ class CacheStore:
         etag = None if entry is None else entry.sha256 or entry.git_sha1
         top = self.layout.repo(manifest.repo)
         return etag is not None and self._publisher.is_pending(top.blob(etag))
+
+    # keeping others from deleting
+
+    def lease(self, repo: RepoId, commit: str) -> bool:
+        """Keep a commit's files where they are, from now until this process ends.
+
+        Writes nothing. Whoever returns a path takes a lease first, and looks again after it.
+
+        Returns:
+            Whether some cache has the commit, and it is ours to use; False where there are no
+            locks.
+
+        """
+        held = False
+        for layer in self._lookup.layers(repo):  # each: its files may come from several caches
+            held |= LEASES.take(layer.snapshot(commit))
+        return held
+
+    @contextlib.contextmanager
+    def using(self, repo: RepoId) -> Iterator[None]:
+        """Keep deletions out of a repository while something is downloaded to it.
+
+        Waits for a deletion that runs, at most 30 s. What was seen before may be gone: look again.
+        Makes nothing for a repository that is not in the cache, until its first byte comes.
+        """
+        folder = self.layout.repo(repo).folder
+        with self._guard:
+            use = self._uses.setdefault(folder, Use(self.layout.repo(repo)))
+            use.count += 1
+        try:
+            if os.path.isdir(folder):
+                use.begin()
+            yield
+        finally:
+            with self._guard:
+                use.count -= 1
+                if not use.count:
+                    del self._uses[folder]
+                    use.end()
 
     # changing
 
@@ -462,6 +510,9 @@ class CacheStore:
         """Return the repository's paths, with its folder made as huggingface_hub expects it."""
         layout = self.layout.repo(repo)
         with guard(layout.folder):
+            use = self._uses.get(layout.folder)
+            if use is not None:
+                use.begin()
             if not os.path.isdir(layout.snapshots):
                 self._prepare_root()
                 self._publisher.changed(disk.make_folders(layout.snapshots))

@@ -21,10 +21,11 @@ from hubloader.errors import CacheReadOnly
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hubloader.cache.digest import ContentHash
     from hubloader.cache.layout import RepoLayout
     from hubloader.cache.lookup import Found
 
-__all__ = ["hash_found", "set_aside"]
+__all__ = ["hash_content", "hash_found", "set_aside"]
 
 
 def hash_found(
@@ -34,13 +35,27 @@ def hash_found(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> bool:
-    """Return whether a content is what its etag says; if so, stamp it where that can be kept.
+    """Return whether a content is what its etag says: see ``hash_content``."""
+    return hash_content(found, etag, home, progress=progress).matches
+
+
+def hash_content(
+    found: Found,
+    etag: str,
+    home: RepoLayout,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> ContentHash:
+    """Read and hash a content; if it is what its etag says, stamp it where that can be kept.
 
     Args:
         found: the content.
         etag: what it should be.
         home: the repository in the writable cache, which keeps the stamp.
         progress: told the number of bytes of each step.
+
+    Raises:
+        CacheError: it could not be read.
 
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -51,13 +66,11 @@ def hash_found(
             facts = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-    if not content.matches:
-        return False
     still = facts.st_mtime_ns == found.facts.st_mtime_ns  # else it was written to meanwhile
-    if still and can_keep_stamps(home):
+    if content.matches and still and can_keep_stamps(home):
         with contextlib.suppress(CacheReadOnly), guard(home.own):
             stamps.add(home.stamp(etag), stamps.Stamp.of(facts, content.sha256))
-    return True
+    return content
 
 
 def set_aside(found: Found, etag: str) -> None:

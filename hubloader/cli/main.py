@@ -18,14 +18,17 @@ code meaning
 9    refused by policy
 10   a lock was held too long
 75   the network or the Hub: worth trying again
-130  interrupted
+130  interrupted (SIGINT)
+143  ended from outside (SIGTERM)
 ==== ===========================================================================================
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -37,11 +40,12 @@ from hubloader.cli._report import SeveralFailed, exit_code, print_errors
 from hubloader.errors import HubloaderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["cli", "main", "run"]
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _NOT_COMMANDS = frozenset({"main"})
 _PYTHON_WORDS = frozenset({"import"})  # a command of this name is in a module with a _ behind it
 
@@ -106,11 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever goes wrong has been printed then."""
     as_json = "--json" in _before_dashes(arguments)
+    ended_from_outside = _ending_as_an_interrupt()
     try:
         code = cli.main(list(arguments), prog_name="hubloader", standalone_mode=False)
     except click.Abort:
-        print_errors([click.ClickException("interrupted")], _INTERRUPTED, as_json=as_json)
-        return _INTERRUPTED
+        code = _TERMINATED if ended_from_outside() else _INTERRUPTED
+        print_errors([click.ClickException("interrupted")], code, as_json=as_json)
+        return code
     except click.ClickException as error:
         return _refused(error, as_json=as_json)
     except SeveralFailed as error:
@@ -120,6 +126,25 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the last place that can turn it into an exit code
         return _unexpected(error, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _ending_as_an_interrupt() -> Callable[[], bool]:
+    """Let SIGTERM end the run as Ctrl-C does: downloads are put down so that they can be resumed.
+
+    Returns:
+        Tells whether it came.
+
+    """
+    came: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+    return lambda: bool(came)
 
 
 def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:

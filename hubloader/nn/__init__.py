@@ -33,8 +33,11 @@ def get_kit(name: str) -> Kit:
 
     Raises:
         BackendUnavailable: the framework is not installed.
+        ValueError: there is no kit of that name.
 
     """
+    if name not in _MODULES:
+        raise ValueError(f"{name!r} is none of {', '.join(_MODULES)}")
     module, framework = _MODULES[name]
     try:
         kits: Mapping[str, Kit] = importlib.import_module(f"{__package__}.{module}").KITS

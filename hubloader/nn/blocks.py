@@ -187,6 +187,8 @@ def log_bucket_table(buckets: int, max_position: int, reach: int) -> NDArray[np.
 
     signed = np.arange(-reach, reach + 1)
     mid = buckets // 2
+    if mid >= max_position - 1:  # nothing is far enough to be bucketed
+        return signed
     near = np.abs(signed) < mid
     magnitude = np.where(near, mid - 1, np.abs(signed)).astype(np.float32)
     scale = np.log(np.float32((max_position - 1) / mid))

@@ -59,7 +59,8 @@ _PROGRESS = 64 * 1024  # bytes that make an attempt count as having got somewher
 class Line:
     """What all transfers of one call share.
 
-    ``permits`` bounds the connections of the call, ``throttle`` their bytes; ``clock`` counts seconds.
+    ``permits`` bounds the connections of the call, ``throttle`` their bytes; ``clock`` counts
+    seconds.
     """
 
     client: HubClient
@@ -249,7 +250,9 @@ class Transfer:
             self.writer.write_at(share.position, view[:count])
             share.position += count
             self.line.tracker.add(self._filename, count)
-            self.line.stop.wait(self.line.throttle.delay(count))
+            pause = self.line.throttle.delay(count)
+            if pause:
+                self.line.stop.wait(pause)
         if share.left and not self._ended():
             raise Interrupted(
                 f"the body ended after {share.position} of {share.end} bytes",

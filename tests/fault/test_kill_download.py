@@ -9,6 +9,7 @@ a release (``scripts/faults --full``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
@@ -32,8 +33,8 @@ from hubloader.mirror.file_body import FileBody
 
 MIB = 2**20
 AGAIN = 8 * MIB  # bytes that a kill may cost, of each file
-CHUNK = 64 * 1024
-SOCKET = 64 * 1024  # bytes in a socket's buffer: what is sent is soon received
+CHUNK = 16 * 1024
+SOCKET = 16 * 1024  # bytes in a socket's buffer: what is sent is soon received
 SIZES = {
     "model.safetensors": 40 * MIB,  # divided: several connections, a journal
     "tf_model.h5": 12 * MIB,  # one stream, a journal
@@ -98,10 +99,16 @@ class Counting:
         if self.due("requests", self.requests):
             self.kill()
         answer = await handler(request)
-        return await self.send(request, answer) if isinstance(answer, FileBody) else answer
+        if request.method != "GET" or not isinstance(answer, FileBody):
+            return answer
+        whole = await asyncio.to_thread(Path(answer.file.path).read_bytes)
+        with contextlib.suppress(ConnectionError):  # the client was killed, or wants no more
+            return await self.send(request, answer, whole)
+        return answer
 
-    async def send(self, request: web.Request, answer: FileBody) -> web.StreamResponse:
-        whole = Path(answer.file.path).read_bytes()
+    async def send(
+        self, request: web.Request, answer: FileBody, whole: bytes
+    ) -> web.StreamResponse:
         name = Path(answer.file.path).name
         paced = web.StreamResponse(status=answer.status, headers=answer.headers)
         paced.content_length = answer.end - answer.start
@@ -189,9 +196,11 @@ def draw_point(draw: random.Random) -> Point:
 def visible_faults(cache: Path, digests: dict[str, str]) -> list[str]:
     """Names that lead nowhere or to other bytes than the Hub's."""
     found = [warning for repo in scan(cache).repos for warning in repo.warnings]
-    for pointer in cache.glob("*/snapshots/*/*"):
-        if not pointer.is_file() or sha256(pointer) != digests[pointer.name]:
-            found.append(f"{pointer} is not what the Hub has")
+    found += [
+        f"{pointer} is not what the Hub has"
+        for pointer in cache.glob("*/snapshots/*/*")
+        if not pointer.is_file() or sha256(pointer) != digests[pointer.name]
+    ]
     whole = set(digests.values())
     found += [f"{b} is no whole file" for b in cache.glob("*/blobs/*") if sha256(b) not in whole]
     return found
@@ -220,5 +229,6 @@ def test_a_killed_download_is_gone_on_with(bench: Bench, tmp_path: Path, seed: i
     assert not list(cache.glob("*/.hubloader/partials/*"))
     twice = {name: bench.counting.sent[name] - size for name, size in SIZES.items()}
     print("sent twice:", twice, "after", kills, "kills")
-    assert all(extra <= kills * AGAIN for extra in twice.values())
+    # without a kill too: a connection that hands over the end of its range was sent some of it
+    assert max(twice.values()) <= max(1, kills) * AGAIN
     shutil.rmtree(cache)

@@ -1,0 +1,637 @@
+"""A build server: lock on one machine, sync on another, load with the endpoint gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hubloader
+import hubloader.locking.desk
+from hubloader.errors import CacheMiss, EntryNotFound, IntegrityError, LockOutOfDate
+from hubloader.locking.lockfile import format_lock, parse_lock
+from hubloader.mirror import MirrorServer
+
+TINY = "fixtures/bert-tiny-sentiment"
+NOWHERE = "http://127.0.0.1:1"
+TEXT = "this is good"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def hub(fixture_hub: Path, tmp_path: Path) -> Iterator[MirrorServer]:
+    """A Hub of our own, so that a branch can move."""
+    root = tmp_path / "hub"
+    for name in ("bert-tiny-sentiment", "bert-tiny-sentiment@fp16", "distilbert-tiny-h5"):
+        shutil.copytree(fixture_hub / "fixtures" / name, root / "fixtures" / name)
+    shutil.copytree(fixture_hub / "fixtures/bert-tiny-gated", root / "fixtures/bert-tiny-gated")
+    shutil.copy(fixture_hub / "hub.json", root / "hub.json")
+    with MirrorServer(root, record=True) as server:
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(hub: MirrorServer, project: Path, tmp_path: Path) -> Run:
+    def call(*arguments: str, **environment: str) -> Ended:
+        env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+        done = subprocess.run(
+            [sys.executable, "-m", "hubloader", *arguments],
+            env={**env, **environment},
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def toml(project: Path, text: str = "", *, tail: str = "") -> Path:
+    path = project / "models.toml"
+    path.write_text(text or f'[models.sentiment]\nrepo = "{TINY}"\n{tail}')
+    return path
+
+
+def move_branch(hub: MirrorServer) -> None:
+    config = hub.library.root / TINY / "config.json"
+    config.write_text(config.read_text() + "\n")
+
+
+def lock_of(project: Path):
+    return parse_lock((project / "models.lock").read_text())
+
+
+# lock
+
+
+def test_a_lock_names_every_file_with_size_and_sha256(run: Run, project: Path, fixture_hub: Path):
+    toml(project)
+
+    ended = run("lock")
+
+    assert ended.code == 0, ended.err
+    (model,) = lock_of(project).models
+    assert [file.path for file in model.files] == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    for file in model.files:
+        path = fixture_hub / TINY / file.path
+        assert file.size == path.stat().st_size
+        assert file.sha256 == hubloader.locking.desk.sha256_of(path)
+    assert model.license == "apache-2.0"
+    assert not model.gated
+    assert "added_tokens.json" in model.absent
+
+
+def test_locking_fetches_the_small_files_and_no_weights(run: Run, project: Path, tmp_path: Path):
+    toml(project)
+
+    run("lock")
+
+    fetched = {path.name for path in tmp_path.glob("home/hub/**/snapshots/*/*")}
+    assert fetched == {"config.json", "tokenizer.json", "tokenizer_config.json"}
+
+
+def test_a_lock_made_twice_is_the_same_to_the_byte(run: Run, project: Path, tmp_path: Path):
+    toml(project)
+    run("lock")
+    first = (project / "models.lock").read_bytes()
+
+    (project / "models.lock").unlink()
+    run("lock", HF_HOME=str(tmp_path / "other"))
+
+    assert (project / "models.lock").read_bytes() == first
+
+
+def test_what_is_locked_stays_without_a_question_until_it_is_upgraded(
+    run: Run, project: Path, hub: MirrorServer
+):
+    toml(project)
+    run("lock")
+    first = (project / "models.lock").read_text()
+    move_branch(hub)
+    hub.forget()
+
+    again = run("lock")
+
+    assert (project / "models.lock").read_text() == first
+    assert "up to date" in again.out
+    assert hub.requests == ()
+
+    dry = run("lock", "--upgrade", "--dry-run", "--json").json
+    assert (project / "models.lock").read_text() == first
+    (change,) = dry["changes"]
+    assert set(change["changed"]) == {"commit"}
+    assert change["modified"] == ["config.json"]
+
+    assert run("lock", "--upgrade", "sentiment").code == 0
+    assert lock_of(project).models[0].commit == change["changed"]["commit"]["new"]
+    assert run("lock", "--upgrade", "nothing").code == 3
+    assert run("lock", "sentiment").code == 2
+
+
+def test_an_entry_that_wants_other_files_keeps_its_commit(
+    run: Run, project: Path, hub: MirrorServer
+):
+    toml(project)
+    run("lock")
+    before = lock_of(project).models[0]
+    (hub.library.root / TINY / "extra.txt").write_text("new")  # the branch moves on
+    (hub.library.root / TINY / "extra.txt").unlink()
+    toml(project, tail='for = ["numpy"]\n')
+
+    assert run("lock").code == 0
+
+    after = lock_of(project).models[0]
+    assert after.commit == before.commit
+    assert {file.path for file in after.files} == {"config.json", "model.safetensors"}
+
+
+def test_check_says_what_does_not_fit_without_a_network(run: Run, project: Path):
+    toml(project)
+    missing = run("lock", "--check", HF_ENDPOINT=NOWHERE)
+    run("lock")
+    good = run("lock", "--check", HF_ENDPOINT=NOWHERE)
+    toml(project, tail='revision = "fp16"\n')
+    changed = run("lock", "--check", HF_ENDPOINT=NOWHERE)
+    toml(project, "# nothing\n")
+    gone = run("lock", "--check", "--json", HF_ENDPOINT=NOWHERE)
+
+    assert (missing.code, good.code, changed.code, gone.code) == (7, 0, 7, 7)
+    assert "sentiment is not locked" in missing.err
+    assert "sentiment is changed" in changed.err
+    assert gone.json["errors"][0]["kind"] == "LockOutOfDate"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ('[models.a]\nrepo = "fixtures/nothing"\n', 3, "fixtures/nothing"),
+        (f'[models.a]\nrepo = "{TINY}"\nrevision = "v9"\n', 3, "v9"),
+        (f'[models.a]\nrepo = "{TINY}"\ninclude = ["*.onnx"]\n', 3, "no file"),
+        ('[models.a]\nrepo = "fixtures/bert-tiny-gated"\n', 4, "gated"),
+        ('[models.a]\nrepo = "a/b/c"\n', 2, "a/b/c"),
+        (f'[policy]\nlicenses = ["mit"]\n[models.a]\nrepo = "{TINY}"\n', 9, "apache-2.0"),
+        (f'[policy]\nmax-bytes = "1kB"\n[models.a]\nrepo = "{TINY}"\n', 9, "max-bytes"),
+        (
+            '[models.a]\nrepo = "fixtures/bert-tiny-gated"\n'
+            '[models.b]\nrepo = "fixtures/nothing"\n',
+            4,
+            "fixtures/nothing",
+        ),
+    ],
+)
+def test_what_cannot_be_locked_is_told_and_nothing_is_written(
+    run: Run, project: Path, text: str, code: int, said: str
+):
+    toml(project, text)
+
+    ended = run("lock")
+
+    assert ended.code == code
+    assert said in ended.err
+    assert not (project / "models.lock").exists()
+
+
+def test_risky_files_are_told_and_can_be_denied(run: Run, project: Path, hub: MirrorServer):
+    folder = hub.library.root / TINY
+    (folder / "training_args.bin").write_bytes(b"\x80\x02.")
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}')
+    toml(project, f'[models.a]\nrepo = "{TINY}"\nfor = ["all"]\n')
+
+    assert run("lock").code == 0
+    assert lock_of(project).models[0].risk == ("pickle", "remote-code")
+
+    toml(project, f'[policy]\ndeny = ["pickle"]\n[models.a]\nrepo = "{TINY}"\nfor = ["all"]\n')
+    denied = run("lock", "--check")
+    assert denied.code == 9
+    assert "training_args.bin" in denied.err
+
+
+def test_formats_are_chosen_in_the_order_of_the_policy(run: Run, project: Path, hub: MirrorServer):
+    (hub.library.root / TINY / "pytorch_model.bin").write_bytes(b"weights")
+    toml(project, f'[policy]\nformats = ["bin"]\n[models.a]\nrepo = "{TINY}"\n')
+
+    assert run("lock").code == 0
+
+    names = {file.path for file in lock_of(project).models[0].files}
+    assert "pytorch_model.bin" in names
+    assert "model.safetensors" not in names
+
+
+def test_two_branches_of_a_lock_are_merged(run: Run, project: Path):
+    both = f'[models.a]\nrepo = "{TINY}"\n[models.b]\nrepo = "fixtures/distilbert-tiny-h5"\n'
+    toml(project, both)
+    run("lock")
+    whole = (project / "models.lock").read_text()
+    first, second = lock_of(project).models
+    ours = format_lock(type(lock_of(project))((first,))).removeprefix("version = 1\n")
+    theirs = format_lock(type(lock_of(project))((second,))).removeprefix("version = 1\n")
+    conflict = f"version = 1\n<<<<<<< HEAD\n{ours}=======\n{theirs}>>>>>>> other\n"
+    (project / "models.lock").write_text(conflict)
+
+    assert run("lock").code == 1
+    mended = run("lock", "--resolve-conflicts", HF_ENDPOINT=NOWHERE)
+
+    assert mended.code == 0, mended.err
+    assert (project / "models.lock").read_text() == whole
+
+
+def test_clashing_entries_of_a_conflict_are_resolved_anew(
+    run: Run, project: Path, hub: MirrorServer
+):
+    toml(project)
+    run("lock")
+    ours = (project / "models.lock").read_text()
+    move_branch(hub)
+    run("lock", "--upgrade")
+    theirs = (project / "models.lock").read_text()
+    (project / "models.lock").write_text(f"<<<<<<< a\n{ours}=======\n{theirs}>>>>>>> b\n")
+
+    assert run("lock", "--resolve-conflicts").code == 0
+
+    assert (project / "models.lock").read_text() == theirs
+
+
+def test_diff_shows_commits_files_bytes_and_licences(run: Run, project: Path, hub: MirrorServer):
+    toml(project)
+    run("lock")
+    shutil.copy(project / "models.lock", project / "old.lock")
+    readme = hub.library.root / TINY / "README.md"
+    readme.write_text(readme.read_text().replace("apache-2.0", "mit"))
+    move_branch(hub)
+    run("lock", "--upgrade")
+
+    shown = run("diff", "old.lock")
+    (change,) = run("diff", "old.lock", "--json").json["changes"]
+
+    assert "license: apache-2.0 -> mit" in shown.out
+    assert "~ config.json" in shown.out
+    assert change["bytes_added"] - change["bytes_removed"] == 1
+    assert change["files"] == [file.path for file in lock_of(project).models[0].files]
+    assert "no difference" in run("diff", "models.lock").out
+    assert run("diff", "nothing.lock").code == 3
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_diff_compares_with_what_git_has(run: Run, project: Path):
+    toml(project)
+    run("lock")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(project)]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    toml(project, "# nothing\n")
+    run("lock")
+
+    assert run("diff").out.startswith(f"- sentiment ({TINY}@main")
+
+
+# init, add, remove
+
+
+def test_a_project_is_begun_and_edited_with_comments_kept(run: Run, project: Path):
+    (project / ".git").mkdir()
+    assert run("init").code == 0
+    assert run("init").code == 2
+    assert "models.lock -merge" in (project / ".gitattributes").read_text()
+    begun = (project / "models.toml").read_text()
+
+    added = run("add", f"{TINY}@fp16", "--as", "half", "--for", "numpy")
+
+    assert added.code == 0, added.err
+    assert (project / "models.toml").read_text() == (
+        f'{begun}\n[models.half]\nrepo = "{TINY}"\nrevision = "fp16"\nfor = ["numpy"]\n'
+    )
+    assert [model.name for model in lock_of(project).models] == ["half"]
+    assert run("add", "fixtures/distilbert-tiny-h5").code == 0
+    assert run("remove", TINY).code == 0
+    assert [model.name for model in lock_of(project).models] == ["distilbert-tiny-h5"]
+    assert run("remove", "half").code == 3
+
+
+def test_what_cannot_be_locked_is_not_added(run: Run, project: Path):
+    toml(project)
+    run("lock")
+    before = (project / "models.toml").read_text(), (project / "models.lock").read_text()
+
+    assert run("add", "fixtures/nothing").code == 3
+
+    assert ((project / "models.toml").read_text(), (project / "models.lock").read_text()) == before
+
+
+def test_add_begins_a_project_where_there_is_none(run: Run, project: Path):
+    assert run("add", "fixtures/nothing").code == 3
+    assert list(project.iterdir()) == []
+    assert run("add", TINY).code == 0
+    assert sorted(path.name for path in project.iterdir()) == ["models.lock", "models.toml"]
+
+
+# sync
+
+
+def test_sync_brings_the_locked_commit_and_then_asks_nobody(
+    run: Run, project: Path, hub: MirrorServer, tmp_path: Path
+):
+    toml(project)
+    run("lock")
+    commit = lock_of(project).models[0].commit
+    move_branch(hub)  # the old commit is gone from this Hub
+    moved = run("sync", "--frozen", HF_HOME=str(tmp_path / "two"))
+    assert moved.code == 3
+
+    run("lock", "--upgrade")
+    first = run("sync", "--json")
+    hub.forget()
+    again = run("sync", "--locked")
+    offline = run("sync", "--frozen", "--offline", HF_ENDPOINT=NOWHERE)
+
+    assert first.code == again.code == offline.code == 0
+    (model,) = first.json["models"]
+    assert model["commit"] != commit
+    assert hub.requests == ()
+    assert "was there" in again.out
+    refs = Path(model["path"]).parents[1] / "refs"
+    assert (refs / "hubloader/sentiment").read_text() == model["commit"]
+    assert (refs / "main").read_text() == model["commit"]
+
+
+def test_the_three_switches_are_separate(run: Run, project: Path):
+    toml(project)
+    assert run("sync", "--locked").code == 7
+    assert run("sync", "--frozen").code == 3
+    assert run("sync", "--locked", "--frozen").code == 2
+    run("lock")
+    assert run("sync", "--frozen", "--offline").code == 6
+    assert run("sync", "--locked", "--offline").code == 6
+    toml(project, tail='revision = "fp16"\n')
+    assert run("sync", "--locked").code == 7
+    assert run("sync", "--frozen").code == 0
+    (project / "models.toml").unlink()
+    assert run("sync", "--frozen").code == 0
+    assert run("sync").code == 3
+
+
+def test_plain_sync_locks_what_changed_first(run: Run, project: Path):
+    toml(project)
+
+    ended = run("sync", "--json")
+
+    assert ended.code == 0
+    assert [change["change"] for change in ended.json["changes"]] == ["added"]
+    assert lock_of(project).models[0].name == "sentiment"
+
+
+def test_a_branch_in_the_cache_moves_only_when_that_is_asked(
+    run: Run, project: Path, hub: MirrorServer, tmp_path: Path
+):
+    run("prefetch", TINY)
+    (main,) = tmp_path.glob("home/hub/models--*/refs/main")
+    old = main.read_text()
+    move_branch(hub)
+    toml(project)
+
+    run("sync")
+    assert main.read_text() == old
+    run("sync", "--set-refs")
+    assert main.read_text() == lock_of(project).models[0].commit != old
+
+
+def test_print_env_says_what_a_later_stage_needs(run: Run, project: Path, tmp_path: Path):
+    toml(project)
+    ended = run("sync", "--print-env", "-q")
+
+    assert ended.out.splitlines() == [
+        f"HF_HOME={tmp_path / 'home'}",
+        "HF_HUB_OFFLINE=1",
+        f"HUBLOADER_LOCK={project / 'models.lock'}",
+    ]
+    assert "allow_patterns=['config.json'" in ended.err
+
+
+def test_bytes_other_than_the_locked_ones_are_refused(run: Run, project: Path, hub: MirrorServer):
+    toml(project)
+    run("lock")
+    text = (project / "models.lock").read_text()
+    (model,) = parse_lock(text).models
+    files = tuple(
+        type(f)(f.path, f.size, "0" * 64, f.git_sha1) if f.path == "config.json" else f
+        for f in model.files
+    )
+    forged = type(model)(**{**model.__dict__, "files": files})
+    (project / "models.lock").write_text(format_lock(type(lock_of(project))((forged,))))
+
+    ended = run("sync", "--frozen")
+
+    assert ended.code == 5
+    assert "config.json" in ended.err
+
+
+def test_eight_processes_share_one_download(
+    hub: MirrorServer, project: Path, run: Run, tmp_path: Path
+):
+    weights = hub.library.root / TINY / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + os.urandom(20_000_000))
+    toml(project)
+    run("lock")
+    hub.forget()
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "shared")}
+
+    command = [sys.executable, "-m", "hubloader", "sync", "--frozen", "--json", "-q"]
+    crew = [
+        subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE) for _ in range(8)
+    ]
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in crew]
+
+    assert all(answer["ok"] for answer in answers)
+    bodies = [r for r in hub.requests if r.origin == "content" and r.method == "GET"]
+    assert len(bodies) == 1
+
+
+# loading by lock
+
+
+@pytest.fixture
+def synced(run: Run, project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    toml(project, tail='for = ["tokenizer", "numpy"]\n')
+    assert run("sync").code == 0
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    return project / "models.lock"
+
+
+def test_a_locked_load_reads_the_locked_commit_and_asks_nobody(
+    synced: Path, hub: MirrorServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    move_branch(hub)
+    hub.forget()
+
+    by_name = hubloader.AutoTokenizer.from_pretrained("sentiment", lock=synced)
+    by_repo = hubloader.AutoTokenizer.from_pretrained(TINY, lock=str(synced))
+    monkeypatch.setenv("HUBLOADER_LOCK", str(synced))
+    model = hubloader.NpAutoModelForSequenceClassification.from_pretrained("sentiment")
+
+    assert by_name(TEXT)["input_ids"] == by_repo(TEXT)["input_ids"]
+    assert model(**by_name(TEXT, return_tensors="np")).logits.shape == (1, 3)
+    assert hub.requests == ()
+
+
+def test_a_locked_load_of_anything_else_is_refused(synced: Path):
+    load = hubloader.AutoTokenizer.from_pretrained
+
+    with pytest.raises(LockOutOfDate, match="no model 'other/model'"):
+        load("other/model", lock=synced)
+    with pytest.raises(LockOutOfDate, match="fp16"):
+        load("sentiment", revision="fp16", lock=synced)
+    with pytest.raises(LockOutOfDate, match="fp16"):
+        load(f"{TINY}@fp16", lock=synced)
+    assert load(TINY, revision="main", lock=synced)
+
+
+def test_a_locked_load_says_what_is_not_synced(
+    synced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+
+    with pytest.raises(CacheMiss, match=r"tokenizer\.json") as caught:
+        hubloader.AutoTokenizer.from_pretrained("sentiment", lock=synced)
+
+    assert "hubloader sync" in str(caught.value)
+    assert caught.value.exit_code == 6
+
+
+def test_a_locked_load_wants_a_use_that_was_locked(run: Run, project: Path, tmp_path: Path):
+    toml(project, tail='for = ["tokenizer"]\n')
+    run("sync")
+
+    with pytest.raises(EntryNotFound, match="weights"):
+        hubloader.NpAutoModelForSequenceClassification.from_pretrained(
+            "sentiment", lock=project / "models.lock", cache_dir=tmp_path / "home/hub"
+        )
+
+
+def test_a_locked_load_never_reads_other_bytes(synced: Path, tmp_path: Path):
+    (pointer,) = tmp_path.glob("home/hub/models--*/snapshots/*/config.json")
+    blob = pointer.resolve()
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes().replace(b"0", b"1"))
+
+    with pytest.raises((CacheMiss, IntegrityError)):
+        hubloader.AutoTokenizer.from_pretrained("sentiment", lock=synced)
+
+
+def test_a_saved_folder_is_loaded_while_a_lock_is_in_force(
+    synced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HUBLOADER_LOCK", str(synced))
+    tokenizer = hubloader.AutoTokenizer.from_pretrained("sentiment")
+    tokenizer.save_pretrained(str(tmp_path / "saved"))
+
+    again = hubloader.AutoTokenizer.from_pretrained(str(tmp_path / "saved"))
+
+    assert again(TEXT)["input_ids"] == tokenizer(TEXT)["input_ids"]
+
+
+@pytest.mark.oracle
+@pytest.mark.torch
+def test_unmodified_transformers_loads_the_synced_cache_offline(
+    run: Run, project: Path, tmp_path: Path
+):
+    pytest.importorskip("transformers")
+    toml(project)
+    synced = run("sync", "--json").json
+    (model,) = synced["models"]
+    program = f"""
+import socket
+def refuse(*arguments, **options):
+    raise AssertionError("a socket was opened")
+socket.socket.connect = refuse
+from huggingface_hub import snapshot_download
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained({TINY!r})
+model = AutoModelForSequenceClassification.from_pretrained({TINY!r})
+assert model(**tokenizer({TEXT!r}, return_tensors="pt")).logits.shape == (1, 3)
+path = snapshot_download({TINY!r}, allow_patterns={model["files"]!r})
+assert path == {model["path"]!r}, path
+print("loaded")
+"""
+    env = {**os.environ, **synced["env"]}
+    del env["HUBLOADER_LOCK"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.strip() == "loaded", done.stderr
+
+
+# interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_sync_within_a_second_and_it_goes_on_later(
+    hub: MirrorServer, project: Path, run: Run, tmp_path: Path, number: signal.Signals
+):
+    weights = hub.library.root / TINY / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + os.urandom(30_000_000))
+    toml(project)
+    run("lock")
+    home = tmp_path / "home"
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home)}
+    command = [sys.executable, "-m", "hubloader", "sync", "--frozen", "--limit-rate", "8MB", "-q"]
+    process = subprocess.Popen(command, cwd=project, env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and partial_bytes(home) < 2_000_000:
+        time.sleep(0.02)
+
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, err = process.communicate(timeout=10)
+
+    assert time.monotonic() - sent < 2  # a second, and the machine's own slowness
+    assert process.returncode == 128 + number
+    assert "interrupted" in err
+    assert partial_bytes(home) > 1_000_000
+    hub.forget()
+    assert run("sync", "--frozen").code == 0
+    (resumed,) = [r for r in hub.requests if r.origin == "content" and r.method == "GET"]
+    assert int(resumed.headers["range"].removeprefix("bytes=").rstrip("-").split("-")[0]) > 0
+
+
+def partial_bytes(home: Path) -> int:
+    found = home.glob("hub/models--*/.hubloader/partials/*/*")
+    return max((path.stat().st_size for path in found), default=0)
