@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hubloader.auto.pipeline import pipeline as pipeline
     from hubloader.auto.prefetch import prefetch as prefetch
     from hubloader.auto.tokenizer import AutoTokenizer as AutoTokenizer
+    from hubloader.auto.verifying import verify as verify
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ _HOMES = {
     "snapshot_download": "auto.downloads",
     "sync": "auto.locks",
     "try_to_load_from_cache": "auto.downloads",
+    "verify": "auto.verifying",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, not two that drift

@@ -78,6 +78,7 @@ def main() -> None:
     target.write_text(json.dumps(texts, ensure_ascii=True, indent=0) + "\n", encoding="ascii")
     bert = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     train_wordpiece("wordpiece-cased", bert, lowercase=False)
+    derive_splinter()
     train_wordpiece("mpnet", ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"], lowercase=True)
     train_wordpiece(
         "funnel", ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>", "<s>", "</s>"], lowercase=True
@@ -115,6 +116,14 @@ def train_byte_bpe(name: str, special: list[str], *, suffix: str = "") -> None:
     )
     tokenizer.train_from_iterator(SENTENCES * 3, trainer)
     save(tokenizer, name)
+
+
+def derive_splinter() -> None:
+    """Write the cased vocabulary with the token that stands for a question."""
+    tokens = (FIXTURES / "tokenizers" / "wordpiece-cased" / "vocab.txt").read_text("utf-8")
+    folder = FIXTURES / "tokenizers" / "splinter"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text(tokens.rstrip("\n") + "\n[QUESTION]\n", encoding="utf-8")
 
 
 def save(tokenizer: Tokenizer, name: str) -> None:

@@ -21,8 +21,8 @@ from hubloader.auto.pretrained import (
     EncoderModel,
     PretrainedModel,
     SequenceClassifier,
-    save_model,
 )
+from hubloader.auto.saving import save_model
 
 if TYPE_CHECKING:
     import os

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from hubloader.locking.desk import Desk
     from hubloader.locking.diff import LockDiff
     from hubloader.locking.syncing import SyncedModel
-    from hubloader.locking.values import Lock, Project
+    from hubloader.locking.values import Lock, LockedModel, Project
     from hubloader.resolve.progress import Progress
     from hubloader.settings import Settings
     from hubloader.types import FileSet, Purpose, RepoType
 
-__all__ = ["Locked", "Synced", "desk_for", "lock", "locked_files", "sync"]
+__all__ = ["Locked", "Synced", "desk_for", "find_entries", "lock", "locked_files", "sync"]
 
 _NOT_HERE = frozenset({"lock", "revision", "subfolder", "variant", "use_safetensors"})
 
@@ -156,7 +156,7 @@ def sync(
             wanted, changes = mended.lock, mended.changes
         _refuse_by_policy(asked, wanted)
     desk = desk_for(hub, endpoint=endpoint, progress=progress)
-    done = sync_lock(desk, _only(wanted, names, where), set_refs=set_refs)
+    done = sync_lock(desk, _only(wanted, names, where), move_refs=set_refs)
     return Synced(where, done, changes, env_of(desk, os.path.abspath(where)))
 
 
@@ -258,6 +258,20 @@ def _frozen_lock(path: str | os.PathLike[str] | None) -> tuple[str, Lock]:
     if where.endswith(".toml"):
         where = lock_path(where)
     return where, read_lock(where)
+
+
+def find_entries(
+    path: str | os.PathLike[str], names: Iterable[str] | None = None
+) -> tuple[LockedModel, ...]:
+    """The entries of the lock at ``path`` that are called so; all for None.
+
+    Raises:
+        NotFound: there is no such lock, or no such entry in it.
+
+    """
+    from hubloader.locking.lockfile import read_lock
+
+    return _only(read_lock(path), names, os.fspath(path)).models
 
 
 def _refuse_outdated(project: Project, lock: Lock, path: str) -> None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import os
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.auto.assemble import initial_weights
@@ -25,10 +23,11 @@ from hubloader.auto.outputs import (
     ModelOutput,
     SequenceClassifierOutput,
 )
-from hubloader.formats import save_sharded
+from hubloader.auto.saving import save_model
 from hubloader.nn import Trace
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from typing_extensions import Self
@@ -47,10 +46,8 @@ __all__ = [
     "TorchEncoder",
     "TorchSequenceClassifier",
     "classification_loss",
-    "save_model",
 ]
 
-_SHARD = "50GB"  # of one file, as in transformers 5
 OPTIONS = frozenset({"output_attentions", "output_hidden_states", "return_dict"})
 
 
@@ -376,68 +373,6 @@ class NumpySequenceClassifier(NumpyModel, SequenceClassifier):
 
 class NumpyEncoder(NumpyModel, EncoderModel):
     """A bare encoder on numpy."""
-
-
-def save_model(
-    model: Any, save_directory: str | os.PathLike[str], options: Mapping[str, Any]
-) -> None:
-    """Write config.json and the weights of a model, as transformers would save its PyTorch twin.
-
-    Args:
-        model: any of this module's.
-        save_directory: the folder, made if it is not there.
-        options: transformers' keywords of ``save_pretrained``: ``variant``, ``max_shard_size``,
-            ``state_dict`` to save instead of the model's, ``is_main_process=False`` to write
-            nothing; ``safe_serialization=False`` is refused.
-
-    Raises:
-        TypeError: a keyword that nothing knows.
-        ValueError: a pickle was asked for.
-
-    """
-    known = {"is_main_process", "state_dict", "variant", "safe_serialization", "max_shard_size"}
-    for key in options.keys() - known:
-        raise TypeError(f"save_pretrained() got an unexpected keyword {key!r}")
-    if options.get("safe_serialization") is False:
-        raise ValueError("weights are saved as safetensors only: a pickle can run code when read")
-    if not options.get("is_main_process", True):
-        return
-    given = options.get("state_dict")
-    tensors = model.nn.export(model) if given is None else model.nn.arrays(given)
-    os.makedirs(save_directory, exist_ok=True)
-    limit = _bytes(options.get("max_shard_size", _SHARD))
-    save_sharded(tensors, save_directory, max_shard_size=limit, variant=options.get("variant"))
-    config = model.config
-    config.architectures = [model.architecture.class_names[model.task]]
-    config.dtype = _dtype_of(tensors)
-    config.save_pretrained(save_directory)
-
-
-def _bytes(size: int | str) -> int:
-    """Read a size: bytes, or a number with KB, MB, GB (thousands), KiB, MiB, GiB (1024s).
-
-    Raises:
-        ValueError: it is neither.
-
-    """
-    found = re.fullmatch(r"(\d+) ?([KMG]?)(i?)B", str(size), re.IGNORECASE)
-    if isinstance(size, int) and size > 0:
-        return size
-    if found is None or int(found[1]) == 0:
-        raise ValueError(f"max_shard_size={size!r} is no size: 5_000_000, '5MB', '5MiB'")
-    base = 1024 if found[3] else 1000
-    scale: int = base ** " KMG".index(found[2].upper() or " ")
-    return int(found[1]) * scale
-
-
-def _dtype_of(tensors: Mapping[str, Any]) -> str:
-    """The first float tensor's, which is the model's."""
-    for array in tensors.values():
-        if array.dtype.names is not None:
-            return str(array.dtype.names[0])
-        if array.dtype.kind == "f":
-            return str(array.dtype.name)
-    return "float32"
 
 
 def _unknown_argument(model: PretrainedModel, given: Mapping[str, Any]) -> TypeError:

@@ -32,6 +32,7 @@ __all__ = [
     "remove_empty",
     "remove_tree",
     "rename",
+    "rename_over",
     "sync_file",
     "sync_filesystem",
     "sync_folders",
@@ -89,6 +90,18 @@ def make_folders(path: str) -> list[str]:
 def rename(source: str, target: str) -> None:
     """Give ``source`` the name ``target``, replacing what has it, in one step."""
     os.replace(source, target)
+
+
+def rename_over(source: str, target: str, *, aside: str) -> None:
+    """Rename; a folder in the way, which neither library puts there, goes to ``aside`` first."""
+    try:
+        rename(source, target)
+    except OSError:
+        if os.path.islink(target) or not os.path.isdir(target):
+            raise
+        make_folders(aside)
+        rename(target, os.path.join(aside, f"{os.path.basename(target)}.{random_name()}"))
+        rename(source, target)
 
 
 def remove(path: str) -> bool:

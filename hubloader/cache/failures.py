@@ -66,7 +66,12 @@ def check_writable(path: str) -> None:
     while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise translate(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), folder)
+        code = errno.EROFS if _is_mounted_read_only(folder) else errno.EACCES
+        raise translate(OSError(code, os.strerror(code)), folder)
+
+
+def _is_mounted_read_only(folder: str) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def translate(error: OSError, path: str, *, needed: int | None = None) -> HubloaderError:

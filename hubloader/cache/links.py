@@ -62,7 +62,7 @@ class Linker:
         draft = os.path.join(layout.tmp, disk.draft_name())
         try:
             _MAKE[self._way(layout)](blob, pointer, draft)
-            disk.rename(draft, pointer)
+            disk.rename_over(draft, pointer, aside=layout.quarantine)
         finally:
             # rename does nothing when both are already hard links to one file: the draft stays
             disk.remove(draft)

@@ -138,7 +138,7 @@ class Publisher:
         if self.durability != "none":
             disk.sync_file(partial.data)
         changed = disk.make_folders(layout.blobs)
-        disk.rename(partial.data_path, blob)
+        disk.rename_over(partial.data_path, blob, aside=layout.quarantine)
         self._sync([*changed, layout.blobs])
         partial.remove()
         _stamp(layout, etag, stamp)
@@ -212,7 +212,7 @@ class Publisher:
         changed: list[str] = []
         for blob, pending in batch.items():
             changed += disk.make_folders(pending.layout.blobs)
-            disk.rename(pending.draft, blob)
+            disk.rename_over(pending.draft, blob, aside=pending.layout.quarantine)
             changed.append(pending.layout.blobs)
         self._sync(changed)
         for pending in batch.values():

@@ -69,9 +69,10 @@ def _further(done: Synced, given: dict[str, Any]) -> dict[str, Any]:
     """What --prune, --to and --layer-plan add."""
     told: dict[str, Any] = {}
     if given["prune"]:
-        from hubloader.auto.cleaning import prune_others
+        from hubloader.auto.cleaning import plan_others, remove
 
-        told["pruned"] = [str(each) for each in prune_others(done.path, given["keep"])]
+        gone = remove(plan_others(done.path, keep=given["keep"]))
+        told["pruned"] = [f"{each.repo}@{each.commit}" for each in gone.removed]
     if given["to"]:
         from hubloader.auto.exporting import copy_to
 

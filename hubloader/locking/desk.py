@@ -79,7 +79,7 @@ class Desk:
 
     def bring(self, manifest: Manifest, filenames: Iterable[str]) -> dict[str, Path]:
         """Bring files of a commit that is known, and return where they are."""
-        with self.store.batch():
+        with self.store.using(manifest.repo), self.store.batch():
             return self.carry_out(self.plan(manifest, filenames))
 
 

@@ -64,6 +64,7 @@ def open_locked(desk: Desk, model: LockedModel, purpose: Purpose) -> FileSet:
             repo_id=str(model.repo),
             revision=model.revision,
         )
+    desk.store.lease(model.repo, model.commit)
     plan = desk.plan(manifest, [file.path for file in model.files])
     needed = desk.plan(manifest, wanted.wanted)
     refuse_missing(needed)

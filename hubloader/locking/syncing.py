@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hubloader.locking.values import Lock, LockedModel
     from hubloader.resolve.plan import Plan
 
-__all__ = ["SyncedModel", "env_of", "own_ref", "plan_lock", "sync_lock"]
+__all__ = ["SyncedModel", "env_of", "own_ref", "plan_lock", "set_refs", "sync_lock"]
 
 _MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
 
@@ -98,13 +98,13 @@ def _refuse_without_room(desk: Desk, plans: Sequence[tuple[LockedModel, Plan]]) 
         )
 
 
-def sync_lock(desk: Desk, lock: Lock, *, set_refs: bool = False) -> tuple[SyncedModel, ...]:
+def sync_lock(desk: Desk, lock: Lock, *, move_refs: bool = False) -> tuple[SyncedModel, ...]:
     """Bring what the lock names.
 
     Args:
         desk: the cache and the Hub.
         lock: what is wanted.
-        set_refs: move ``refs/<revision>`` to the locked commits.
+        move_refs: move ``refs/<revision>`` to the locked commits.
 
     Raises:
         CacheMiss, DiskFull: as ``plan_lock``; nothing was fetched.
@@ -117,7 +117,7 @@ def sync_lock(desk: Desk, lock: Lock, *, set_refs: bool = False) -> tuple[Synced
     for model, plan in plan_lock(desk, lock):
         try:
             with about(repo_id=str(model.repo), revision=model.revision):
-                done.append(_sync(desk, model, plan, set_refs=set_refs))
+                done.append(_sync(desk, model, plan, move_refs=move_refs))
         except HubloaderError as error:  # noqa: PERF203  # every entry is tried
             failures.append(error)
             if isinstance(error, (DiskFull, CacheReadOnly)):
@@ -127,11 +127,11 @@ def sync_lock(desk: Desk, lock: Lock, *, set_refs: bool = False) -> tuple[Synced
     return tuple(done)
 
 
-def _sync(desk: Desk, model: LockedModel, plan: Plan, *, set_refs: bool) -> SyncedModel:
+def _sync(desk: Desk, model: LockedModel, plan: Plan, *, move_refs: bool) -> SyncedModel:
     store, manifest = desk.store, model.manifest
     if not plan.idle:
-        with store.batch():
-            desk.carry_out(plan)
+        with store.using(model.repo), store.batch():
+            desk.carry_out(desk.plan(manifest, manifest.entries))
             if plan.downloads:
                 _keep_listing(desk, model)
     check_sha256(store, model)
@@ -140,7 +140,7 @@ def _sync(desk: Desk, model: LockedModel, plan: Plan, *, set_refs: bool) -> Sync
             rest.enter_context(contextlib.suppress(CacheReadOnly))  # all that is needed is there
         rest.enter_context(store.batch())
         store.mark_absent(manifest, model.absent)
-        _set_refs(desk, model, set_refs=set_refs)
+        set_refs(desk, model, move=move_refs)
     store.mark_used(model.repo, model.commit)
     return SyncedModel(
         name=model.name,
@@ -172,10 +172,11 @@ def _keep_listing(desk: Desk, model: LockedModel) -> None:
         desk.store.write_manifest(listed)
 
 
-def _set_refs(desk: Desk, model: LockedModel, *, set_refs: bool) -> None:
+def set_refs(desk: Desk, model: LockedModel, *, move: bool = False) -> None:
+    """Name an entry's commit: by our own ref, and by its revision if that is free or ``move``."""
     store, repo, revision = desk.store, model.repo, model.revision
     store.set_ref(repo, own_ref(model.name), model.commit)
-    if revision != model.commit and (set_refs or store.read_ref(repo, revision) is None):
+    if revision != model.commit and (move or store.read_ref(repo, revision) is None):
         store.set_ref(repo, revision, model.commit)
 
 

@@ -43,6 +43,7 @@ USES = ("tokenizer", "torch", "tf", "numpy", "all")
 DEFAULT_USES = ("tokenizer", "torch")
 FORMATS = ("safetensors", "bin", "h5")
 RISKS = ("pickle", "remote-code")
+_PINS = "pin"  # refs/hubloader/pin/ is the folder of pins, so no entry's ref can be called so
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,95}")
 
 
@@ -227,7 +228,12 @@ def check_name(name: str) -> str:
         InvalidReference: it may not.
 
     """
-    good = _NAME.fullmatch(name) and not name.endswith((".", ".lock")) and ".." not in name
+    good = (
+        _NAME.fullmatch(name)
+        and not name.endswith((".", ".lock"))
+        and ".." not in name
+        and name != _PINS
+    )
     if not good:
         raise InvalidReference(
             f"{name!r} cannot be the name of a model",

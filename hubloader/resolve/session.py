@@ -203,6 +203,8 @@ class Session:
             found = self._resolver.describe(resolved.manifest, wanted.wanted)
             resolved = replace(resolved, manifest=found)
         effective = mode if resolved.failure is None else Mode.CACHE_ONLY
+        # before looking: what is seen from here on stays while this process lives
+        self._store.lease(resolved.manifest.repo, resolved.manifest.commit)
         disk = self._store.inspect(resolved.manifest, wanted.wanted)
         plan = make_plan(resolved.manifest, wanted.wanted, disk, effective)
         return _Work(asked, resolved, wanted, plan, mode)
@@ -276,12 +278,23 @@ class Session:
             from hubloader.resolve.engine import Engine  # first use: threads, sockets, locks
 
             engine = Engine(self._settings, self._client, self._store)
-            with self._store.batch():
-                done = engine.carry_out(work.plan, self._tracker(progress))
-                self._publish(work)
+            with self._store.using(manifest.repo):
+                seen = self._look_again(work)
+                with self._store.batch():
+                    done = engine.carry_out(seen.plan, self._tracker(progress))
+                    self._publish(seen)
+                self._store.lease(manifest.repo, manifest.commit)
             paths = {name: file.path for name, file in done.items()}
         self._store.mark_used(manifest.repo, manifest.commit)
         return paths
+
+    def _look_again(self, work: _Work) -> _Work:
+        """Plan anew, now that nobody deletes: a content seen before may be gone."""
+        disk = self._store.inspect(work.manifest, work.needs.wanted)
+        plan = make_plan(work.manifest, work.needs.wanted, disk, work.plan.mode)
+        again = replace(work, plan=plan)
+        self._refuse_missing(again)
+        return again
 
     def _publish(self, work: _Work) -> None:
         """Keep the listing and the absences, and move the ref: last, when its files are there."""

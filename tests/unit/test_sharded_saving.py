@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hubloader.auto.pretrained import _bytes
+from hubloader.auto.saving import shard_bytes
 from hubloader.formats import WeightPolicy, open_weights, save_sharded
 from hubloader.resolve.files import DirectoryFiles
 
@@ -73,10 +73,10 @@ def test_a_variant_has_its_own_names(tmp_path):
     [(5, 5), ("5B", 5), ("5KB", 5000), ("5 MB", 5 * 10**6), ("50GB", 5 * 10**10), ("2KiB", 2048)],
 )
 def test_sizes_are_read_as_people_write_them(size, expected):
-    assert _bytes(size) == expected
+    assert shard_bytes(size) == expected
 
 
 @pytest.mark.parametrize("size", [0, -1, "", "big", "0MB", "1TBB", None])
 def test_what_is_no_size_is_an_error(size):
     with pytest.raises(ValueError, match="max_shard_size"):
-        _bytes(size)
+        shard_bytes(size)

@@ -102,13 +102,13 @@ def test_remote_code_is_refused_with_the_reason(tmp_path):
         open_files(tmp_path, HubArguments(trust_remote_code=True), CONFIG)
 
 
-def test_a_lock_is_refused_where_it_is_given_and_where_the_environment_names_one(
+def test_a_lock_is_read_where_it_is_given_and_where_the_environment_names_one(
     tmp_path, monkeypatch
 ):
-    with pytest.raises(InvalidReference, match=r"models\.lock"):
-        open_files(tmp_path, HubArguments(lock="models.lock"), CONFIG)
-    monkeypatch.setenv("HUBLOADER_LOCK", "models.lock")
-    with pytest.raises(InvalidReference, match=r"models\.lock"):
+    with pytest.raises(NotFound, match=r"models\.lock"):
+        open_files(tmp_path, HubArguments(lock=tmp_path / "models.lock"), CONFIG)
+    monkeypatch.setenv("HUBLOADER_LOCK", str(tmp_path / "models.lock"))
+    with pytest.raises(NotFound, match=r"models\.lock"):
         open_files(tmp_path, HubArguments(), CONFIG)
 
 

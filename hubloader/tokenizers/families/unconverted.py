@@ -78,9 +78,7 @@ CLASSES = (
     _table("PegasusTokenizer", _WITHOUT_TYPES, "eupm", "</s> <unk> <pad> <mask_2>"),
     _table("ReformerTokenizer", _WITHOUT_TYPES, "eu", "</s> <unk>"),
     _table("RemBertTokenizer", _WITH_TYPES, "beuspcm", _ALBERT),
-    _table("RoFormerTokenizer", _WITH_TYPES, "uspcm", _BERT),
     _table("SeamlessM4TTokenizer", _WITHOUT_TYPES, "beuspc", "<s> </s> <unk> </s> <pad> <s>"),
-    _table("SplinterTokenizer", _WITH_TYPES, "uspcm", _BERT),
     _table("T5Tokenizer", _WITHOUT_TYPES, "eup", "</s> <unk> <pad>"),
     _table("TokenizersBackend", _WITHOUT_TYPES, "", ""),
     _table("UdopTokenizer", _WITHOUT_TYPES, "eusp", "</s> <unk> </s> <pad>"),
@@ -136,9 +134,7 @@ MODEL_TYPES = {
     **dict.fromkeys(("bigbird_pegasus", "pegasus", "pegasus_x"), "PegasusTokenizer"),
     "reformer": "ReformerTokenizer",
     "rembert": "RemBertTokenizer",
-    "roformer": "RoFormerTokenizer",
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "SeamlessM4TTokenizer"),
-    "splinter": "SplinterTokenizer",
     **dict.fromkeys(
         (
             "longt5", "musicgen", "musicgen_melody", "pix2struct", "switch_transformers", "t5",

@@ -1,17 +1,20 @@
 """BERT's WordPiece and its relatives: vocab.txt, one token a line, its number the id.
 
 Source: transformers 4.57.6 ``convert_slow_tokenizer.py``: BertConverter, MPNetConverter,
-FunnelConverter; Schuster & Nakajima 2012 for the algorithm, which the engine runs.
+FunnelConverter, RoFormerConverter, SplinterConverter; Schuster & Nakajima 2012 for the algorithm,
+which the engine runs.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
-from hubloader.errors import CorruptFile
+from hubloader.errors import CorruptFile, UnknownTokenizer
 from hubloader.tokenizers.classes import TokenizerClass
 from hubloader.tokenizers.reading import read_text
 
@@ -51,6 +54,19 @@ _FUNNEL_TOKENS = {
 }
 _OPTIONS = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
 _LEGACY_OPTIONS = {"clean_up_tokenization_spaces": True}
+_SPLINTER_OPTIONS = {
+    **_OPTIONS,
+    "question_token": "[QUESTION]",
+    "additional_special_tokens": ("[QUESTION]",),
+}
+# What is left of RoFormer's Chinese word splitter (rjieba 0.2) where the vocabulary has no Chinese
+# word of several characters: the three words of its dictionary with a sign in them, runs of ASCII
+# letters and digits, every other character alone.
+_ROFORMER_SIGNS = r"[cC](?:\+\+|#)|AT&T"
+_ROFORMER_WORDS = (
+    rf"(?:{_ROFORMER_SIGNS})|(?:(?!{_ROFORMER_SIGNS})[a-zA-Z0-9])+|[^a-zA-Z0-9]"
+)
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 
 
 def _like_bert(
@@ -88,6 +104,8 @@ CLASSES = (
     _like_bert("MPNetTokenizer", _WITHOUT_TYPES, _MPNET_TOKENS, mask_lstrip=True),
     _like_bert("RealmTokenizer"),
     _like_bert("RetriBertTokenizer", _WITHOUT_TYPES),
+    replace(_like_bert("RoFormerTokenizer"), legacy_options={}),
+    replace(_like_bert("SplinterTokenizer"), options=_SPLINTER_OPTIONS, legacy_options={}),
     _like_bert("SqueezeBertTokenizer"),
 )
 CLASS_NAMES = frozenset(kind.name for kind in CLASSES)
@@ -110,6 +128,8 @@ MODEL_TYPES = {
     "mpnet": "MPNetTokenizer",
     "realm": "RealmTokenizer",
     "retribert": "RetriBertTokenizer",
+    "roformer": "RoFormerTokenizer",
+    "splinter": "SplinterTokenizer",
     "squeezebert": "SqueezeBertTokenizer",
 }  # fmt: skip
 
@@ -125,17 +145,21 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
 
     Raises:
         CorruptFile: vocab.txt is not UTF-8 text, or lacks a token that every text is framed with.
+        UnknownTokenizer: it is RoFormer's, and has Chinese words that only a word splitter finds.
 
     """
     vocabulary = read_vocabulary(files, "vocab.txt")
+    roformer = kind.name == "RoFormerTokenizer"
     engine = Tokenizer(WordPiece(vocabulary, unk_token=str(options["unk_token"])))
     engine.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=options["tokenize_chinese_chars"],
+        handle_chinese_chars=options["tokenize_chinese_chars"] and not roformer,
         strip_accents=options["strip_accents"],
         lowercase=options["do_lower_case"],
     )
-    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    engine.pre_tokenizer = (
+        _roformer_words(files, vocabulary) if roformer else pre_tokenizers.BertPreTokenizer()
+    )
     engine.post_processor = _template(files, kind, options, vocabulary)
     engine.decoder = decoders.WordPiece(prefix="##")
     return engine
@@ -150,11 +174,46 @@ def read_vocabulary(files: FileSet, name: str) -> dict[str, int]:
     return dict(zip(lines, range(len(lines)), strict=True))
 
 
+def _roformer_words(
+    files: FileSet, vocabulary: Mapping[str, int]
+) -> pre_tokenizers.PreTokenizer:
+    """Split as rjieba and RoFormer's fallback together do, where that takes no dictionary."""
+    words = [word for word in vocabulary if len(word.removeprefix("##")) > 1 and _HAN.search(word)]
+    if words:
+        raise UnknownTokenizer(
+            f"{files.describe('vocab.txt')} has {len(words)} Chinese words ({words[0]} ...), which "
+            "only a word splitter finds in a text, and hubloader has none",
+            hint="a repository with a tokenizer.json is run as it is; so is a vocabulary whose "
+            "Chinese tokens are single characters",
+            filename="vocab.txt",
+        )
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\s"), behavior="removed"),
+            pre_tokenizers.Split(Regex(_ROFORMER_WORDS), behavior="isolated"),
+        ]
+    )
+
+
 def _template(
     files: FileSet, kind: TokenizerClass, options: Mapping[str, Any], vocabulary: Mapping[str, int]
 ) -> processors.TemplateProcessing:
     cls, sep = str(options["cls_token"]), str(options["sep_token"])
-    missing = [token for token in (cls, sep) if token not in vocabulary]
+    frame = [cls, sep]
+    first = 2 if kind.name == "FunnelTokenizer" else 0
+    between = f"{sep}:0 {sep}:0" if kind.name == "MPNetTokenizer" else f"{sep}:0"
+    pair = f"{cls}:{first} $A:0 {between} $B:1 {sep}:1"
+    if kind.name == "SplinterTokenizer":
+        question = str(options["question_token"])
+        frame += [question, "."]
+        asked = f"{question}:0 .:0"
+        left = options.get("padding_side") == "left"  # the question is then the second text
+        pair = (
+            f"{cls}:0 $A:0 {sep}:0 $B:1 {asked} {sep}:1"
+            if left
+            else f"{cls}:0 $A:0 {asked} {sep}:0 $B:1 {sep}:1"
+        )
+    missing = [token for token in frame if token not in vocabulary]
     if missing:
         raise CorruptFile(
             f"{files.describe('vocab.txt')} has no {' and no '.join(missing)}, "
@@ -162,10 +221,8 @@ def _template(
             hint="name the special tokens in tokenizer_config.json, or check the file",
             filename="vocab.txt",
         )
-    first = 2 if kind.name == "FunnelTokenizer" else 0
-    between = f"{sep}:0 {sep}:0" if kind.name == "MPNetTokenizer" else f"{sep}:0"
     return processors.TemplateProcessing(
         single=f"{cls}:{first} $A:0 {sep}:0",
-        pair=f"{cls}:{first} $A:0 {between} $B:1 {sep}:1",
-        special_tokens=[(cls, vocabulary[cls]), (sep, vocabulary[sep])],
+        pair=pair,
+        special_tokens=[(token, vocabulary[token]) for token in frame],
     )
