@@ -27,6 +27,7 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 Durability = Literal["full", "batch", "none"]
 Verify = Literal["size", "always"]
+LogFormat = Literal["text", "json"]
 LinkMode = Literal["auto", "symlink", "hardlink", "copy"]
 
 
@@ -176,10 +177,24 @@ class Settings:
         "auto", "how a snapshot names a blob: auto, symlink, hardlink, copy",
         "HUBLOADER_LINK_MODE", read=_one_of("auto", "symlink", "hardlink", "copy"),
     )  # fmt: skip
+    shared_cache: str = _setting(
+        "off", "whose files in the cache are believed: off (everyone's), strict (one's own and "
+        "root's), strict:UID,UID", "HUBLOADER_SHARED_CACHE",
+    )  # fmt: skip
     progress: bool = _setting(
         True, "show progress (1 switches it off)", "HF_HUB_DISABLE_PROGRESS_BARS",
         read=lambda text: not _flag(text),
     )  # fmt: skip
+    log_format: LogFormat = _setting(
+        "text", "how progress is written where there is no terminal: text, json",
+        "HUBLOADER_LOG_FORMAT", read=_one_of("text", "json"),
+    )  # fmt: skip
+    github_actions: bool = _setting(
+        False, "fold progress into a group of GitHub's log", "GITHUB_ACTIONS", read=_flag
+    )
+    gitlab_ci: bool = _setting(
+        False, "fold progress into a section of GitLab's log", "GITLAB_CI", read=_flag
+    )
     user_agent_origin: str = _setting(
         "", "added to the user agent as origin/…", "HF_HUB_USER_AGENT_ORIGIN"
     )
@@ -191,6 +206,10 @@ class Settings:
     lockfile: Path | None = _setting(
         None, "a models.lock: names are loaded at what it says", "HUBLOADER_LOCK", read=_path
     )
+    source_date: int = _setting(
+        0, "the time of files that are written for image layers, seconds since the epoch",
+        "SOURCE_DATE_EPOCH", read=lambda text: int(_seconds(text)),
+    )  # fmt: skip
     debug: bool = _setting(
         False, "show tracebacks of expected errors", "HUBLOADER_DEBUG", read=_flag
     )

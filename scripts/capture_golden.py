@@ -90,6 +90,7 @@ def main() -> None:
         "python": platform.python_version(),
         "tokenizers": tokenizers.__version__,
         "transformers": transformers.__version__,
+        "rjieba": "0.2.2, for roformer.json alone",
         "calls": "CALLS in scripts/capture_golden.py",
         "texts": "texts.json, by scripts/train_fixture_tokenizers.py",
     }

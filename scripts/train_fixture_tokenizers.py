@@ -2,18 +2,23 @@
 
 Run it with the project's Python. Byte-level vocabularies come out the same each time; WordPiece's
 trainer breaks ties by chance, so capture the goldens anew after it (scripts/capture_golden.py).
+What it wrote, with hashes, is in cache_fixtures/tokenizers/MANIFEST.json.
 """
 
 # ruff: noqa: RUF001 - letters that look alike are what these texts are for
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 from pathlib import Path
 
+import tokenizers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 FIXTURES = Path(__file__).resolve().parent.parent / "cache_fixtures"
 VOCABULARY_SIZE = 700
+FOLDERS = ("clip", "deberta", "funnel", "gpt2", "mpnet", "roberta", "splinter", "wordpiece-cased")
 
 # One sentence in each script, then what breaks tokenizers: marks, joiners, controls, odd spaces.
 SENTENCES = [
@@ -88,6 +93,25 @@ def main() -> None:
     train_byte_bpe("gpt2", ["<|endoftext|>"])
     train_byte_bpe("deberta", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     train_byte_bpe("clip", ["<|startoftext|>", "<|endoftext|>"], suffix="</w>")
+    write_manifest()
+
+
+def write_manifest() -> None:
+    """Say what was made, of what, with what; folders of other scripts are theirs to describe."""
+    folder = FIXTURES / "tokenizers"
+    files = [path for name in FOLDERS for path in sorted((folder / name).iterdir())]
+    manifest = {
+        "command": ".venv/bin/python scripts/train_fixture_tokenizers.py",
+        "python": platform.python_version(),
+        "tokenizers": tokenizers.__version__,
+        "trained_on": "SENTENCES in that script, three times; Apache-2.0",
+        "reproducible": "byte-level BPE yes; WordPiece no: its trainer breaks ties by chance",
+        "sha256": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        },
+    }
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="ascii")
 
 
 def train_wordpiece(name: str, special: list[str], *, lowercase: bool) -> None:

@@ -59,7 +59,9 @@ BYTES = {
 }  # fmt: skip
 GEMMA = {
     "pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3, "bos_piece": "<bos>", "eos_piece": "<eos>",
-    "user_defined_symbols": ["<mask>", "<start_of_turn>", "<end_of_turn>", "\n", "\n\n", "\t", "▁▁"],
+    "user_defined_symbols": [
+        "<mask>", "<start_of_turn>", "<end_of_turn>", "\n", "\n\n", "\t", "▁▁",
+    ],
     "add_dummy_prefix": False,
 }  # fmt: skip
 MODELS = {
@@ -129,9 +131,7 @@ def write_ranks(sentences: list[str]) -> None:
     engine = Tokenizer(models.BPE())
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=700, initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, show_progress=False)
     engine.train_from_iterator(sentences, trainer)
     ranks = [to_bytes(token) for token, _ in sorted(engine.get_vocab().items(), key=lambda x: x[1])]
     encoded = [base64.b64encode(token).decode("ascii") for token in ranks]
@@ -142,8 +142,8 @@ def write_ranks(sentences: list[str]) -> None:
         "config": {
             "pattern": r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
             r"|\s+(?!\S)|\s+",
-            "num_vocab_tokens": len(ranks), "default_vocab_size": len(ranks) + 4,
-            "default_num_special_tokens": 4, "version": "v3",
+            "num_vocab_tokens": len(ranks), "default_vocab_size": len(ranks) - 4,
+            "default_num_special_tokens": 6, "version": "v3",
         },
         "vocab": [
             {"rank": rank, "token_bytes": token, "token_str": None}

@@ -8,6 +8,8 @@ import struct
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -125,3 +127,20 @@ def _pack(value: Any, out: io.BytesIO) -> None:
     elif isinstance(value, tuple):
         code, data = value
         out.write(b"\xc9" + struct.pack(">Ib", len(data), code) + data)
+
+
+def flax_tree(arrays):
+    """PyTorch's names and layout as Flax' own: Dense kernels turned, LayerNorm scale."""
+    tree: dict = {}
+    for name, array in arrays.items():
+        *path, leaf = name.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        if leaf == "weight" and "norm" in path[-1].lower():
+            leaf = "scale"
+        elif leaf == "weight":
+            leaf = "embedding" if path[-1].endswith("embeddings") else "kernel"
+        stored = array.T if leaf == "kernel" else array
+        node[leaf] = flax_array(np.ascontiguousarray(stored))
+    return tree

@@ -401,7 +401,8 @@ def try_to_load_from_cache(
         from huggingface_hub import _CACHED_NO_EXIST
 
         return _CACHED_NO_EXIST
-    store.lease(repo, commit)  # before looking: what is returned stays while the process lives
+    # before looking: what is returned stays while the process lives
+    store.lease(repo, manifest.commit)
     state = store.inspect(manifest, [filename]).get(filename)
     if state is None or not state.pointer:
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hubloader.locking.values import ModelSpec, Project
     from hubloader.types import RepoType
 
-__all__ = ["Edited", "add", "remove"]
+__all__ = ["Edited", "add", "entry_name", "remove"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _spec(
     patterns = tuple(include)
     default = () if patterns else DEFAULT_USES if repo_type == "model" else ("all",)
     return ModelSpec(
-        name=check_name(entry or _entry_name(ref.repo.name)),
+        name=check_name(entry or entry_name(ref.repo.name)),
         repo=ref.repo,
         revision=ref.revision or DEFAULT_REVISION,
         uses=tuple(sorted(uses)) if uses is not None else default,
@@ -146,7 +146,7 @@ def _spec(
     )
 
 
-def _entry_name(name: str) -> str:
+def entry_name(name: str) -> str:
     """The last part of a repository's name, without what an entry's name cannot have."""
     return re.sub(r"[^A-Za-z0-9_\-]+", "-", name).strip("-_").lower()
 

@@ -16,13 +16,9 @@ from hubloader.auto.outputs import (
     TFBaseModelOutputWithPooling,
     TFSequenceClassifierOutput,
 )
-from hubloader.auto.pretrained import (
-    OPTIONS,
-    EncoderModel,
-    PretrainedModel,
-    SequenceClassifier,
-)
+from hubloader.auto.pretrained import OPTIONS, Loads, PretrainedModel
 from hubloader.auto.saving import save_model
+from hubloader.auto.tasks import EncoderModel, SequenceClassifier
 
 if TYPE_CHECKING:
     import os
@@ -86,13 +82,12 @@ class KerasPretrained:
     architecture: ClassVar[Architecture]
     task: ClassVar[str]
     adapter: ClassVar[type[Any]]
+    loads: ClassVar[Loads]
     backend: ClassVar[Backend] = "tf"
 
     def __init__(self, module: Any) -> None:
         if hasattr(module, "typed"):
-            from hubloader.auto.loading import new_layer
-
-            module = new_layer(module, self.task, "tf", {})
+            module = self.loads.layer(module, self.task, "tf", {})
         super().__init__(module)  # type: ignore[call-arg]  # KerasLayer's
 
     @property
@@ -109,17 +104,13 @@ class KerasPretrained:
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **keywords: Any) -> Any:
         """Load this class from a Hub name or a folder."""
-        from hubloader.auto.loading import load_model
-
         model_type = cls.architecture.model_type
-        return load_model(name, cls.task, "tf", keywords, model_type=model_type)
+        return cls.loads.model(name, cls.task, "tf", keywords, model_type=model_type)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **keywords: Any) -> Any:
         """Make a model with random weights."""
-        from hubloader.auto.loading import new_model
-
-        return new_model(config, cls.task, "tf", keywords)
+        return cls.loads.new(config, cls.task, "tf", keywords)
 
     @property
     def base_model_prefix(self) -> str:

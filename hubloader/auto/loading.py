@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.auto import handover
 from hubloader.auto.assemble import Assembly, choose_dtype, dtype_name, fill, initial_weights
+from hubloader.auto.collecting import uncollected
 from hubloader.auto.config import PretrainedConfig, load_config, read_config
 from hubloader.auto.keras_model import (
     KerasPretrained,
@@ -17,14 +18,14 @@ from hubloader.auto.keras_model import (
     TFSequenceClassifierLayer,
 )
 from hubloader.auto.placement import one_device, place
-from hubloader.auto.pretrained import (
+from hubloader.auto.select import Selection, select
+from hubloader.auto.source import HubArguments, open_files, split_hub_arguments
+from hubloader.auto.tasks import (
     NumpyEncoder,
     NumpySequenceClassifier,
     TorchEncoder,
     TorchSequenceClassifier,
 )
-from hubloader.auto.select import Selection, select
-from hubloader.auto.source import HubArguments, open_files, split_hub_arguments
 from hubloader.errors import UnknownArchitecture, UnsupportedTask, about
 from hubloader.formats import WeightPolicy, open_weights
 from hubloader.nn import get_kit
@@ -142,7 +143,8 @@ def load_model(
         config.name_or_path = os.fspath(name)
         selection = _selection(config, task, backend, model_type)
         files = _with_weights(files, hub, policy)
-        model, report = _assembled(selection, config, files, policy, arguments)
+        with uncollected():
+            model, report = _assembled(selection, config, files, policy, arguments)
     return (model, _loading_info(report)) if arguments.output_loading_info else model
 
 
@@ -276,6 +278,7 @@ def _layer_class(architecture: Architecture, task: str, backend: Backend, kit: A
     )
     bound.architecture = architecture
     bound.task = task
+    bound.loads = _Loader()
     return bound
 
 
@@ -298,6 +301,7 @@ def _keras_class(layer: type[Any]) -> type[Any]:
         body = {
             "architecture": layer.architecture,
             "task": layer.task,
+            "loads": layer.loads,
             "adapter": KerasLayer,
             "__module__": "hubloader",
         }
@@ -351,3 +355,11 @@ def new_layer(
     )
     place(module, arguments.device_map)
     return module
+
+
+class _Loader:
+    """This module, as the classes know it that it makes."""
+
+    model = staticmethod(load_model)
+    new = staticmethod(new_model)
+    layer = staticmethod(new_layer)

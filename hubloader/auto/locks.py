@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
-from hubloader.errors import InvalidReference, LockOutOfDate, NotFound
+from hubloader.errors import IntegrityError, InvalidReference, LockOutOfDate, NotFound
 from hubloader.settings import setting_sources
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def lock(
     upgrade: bool | str | Iterable[str] = False,
     resolve_conflicts: bool = False,
     dry_run: bool = False,
+    sign: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], Any] | None = None,
     **hub: Any,
 ) -> Locked:
@@ -80,6 +81,7 @@ def lock(
         resolve_conflicts: take a lock with the marks of a merge conflict: entries on which both
             sides do not differ are kept, the others resolved anew.
         dry_run: write nothing.
+        sign: a private key: the lock's signature is written beside it, as ``models.lock.sig``.
         progress: called with each event of a download.
         **hub: where from, as for ``from_pretrained``: ``cache_dir``, ``token``, ``endpoint`` …
 
@@ -90,7 +92,7 @@ def lock(
 
     """
     from hubloader.locking.diff import diff_locks
-    from hubloader.locking.lockfile import write_lock
+    from hubloader.locking.lockfile import write_lock, write_text
     from hubloader.locking.project import find_project, lock_path, read_project
     from hubloader.locking.resolving import lock_project
 
@@ -105,6 +107,10 @@ def lock(
     after = lock_project(desk, asked, before, _chosen(upgrade, asked))
     _refuse_by_policy(asked, after)
     written = False if dry_run else write_lock(path, after)
+    if sign is not None and not dry_run:
+        from hubloader.locking.provenance import sign_lock
+
+        write_text(signature_path(path), sign_lock(after, sign))
     return Locked(path, after, diff_locks(before, after), written)
 
 
@@ -115,6 +121,7 @@ def sync(
     frozen: bool = False,
     names: Iterable[str] | None = None,
     set_refs: bool = False,
+    verify_key: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], Any] | None = None,
     **hub: Any,
 ) -> Synced:
@@ -126,6 +133,7 @@ def sync(
         frozen: take the lock as it is, without reading models.toml.
         names: the entries to bring; None for all.
         set_refs: move ``refs/<revision>`` to the locked commits, also where there is one.
+        verify_key: a public key: a lock that it did not sign is refused, and none is changed.
         progress: called with each event of a download.
         **hub: where from, as for ``from_pretrained``.
 
@@ -143,6 +151,7 @@ def sync(
     if locked and frozen:
         raise InvalidReference("locked and frozen exclude each other: frozen does not look")
     changes, endpoint = LockDiff(), None
+    locked = locked or (verify_key is not None and not frozen)
     if frozen:
         where, wanted = _frozen_lock(path)
     else:
@@ -155,6 +164,8 @@ def sync(
             mended = lock(asked.path, progress=progress, **hub)
             wanted, changes = mended.lock, mended.changes
         _refuse_by_policy(asked, wanted)
+    if verify_key is not None:
+        _refuse_unsigned(wanted, where, verify_key)
     desk = desk_for(hub, endpoint=endpoint, progress=progress)
     done = sync_lock(desk, _only(wanted, names, where), move_refs=set_refs)
     return Synced(where, done, changes, env_of(desk, os.path.abspath(where)))
@@ -284,6 +295,26 @@ def _refuse_outdated(project: Project, lock: Lock, path: str) -> None:
             hint="run `hubloader lock` and commit the result",
             filename=path,
         )
+
+
+def signature_path(path: str) -> str:
+    """Return where the signature of the lock at ``path`` is."""
+    return f"{path}.sig"
+
+
+def _refuse_unsigned(lock: Lock, path: str, key: str | os.PathLike[str]) -> None:
+    from hubloader.locking.lockfile import read_text
+    from hubloader.locking.provenance import verify_signature
+
+    try:
+        text = read_text(signature_path(path), "")
+    except NotFound:
+        raise IntegrityError(
+            f"{path} is not signed: there is no {signature_path(path)}",
+            hint="sign it with `hubloader lock --sign KEY`",
+            filename=path,
+        ) from None
+    verify_signature(lock, text, key)
 
 
 def _refuse_by_policy(project: Project, lock: Lock) -> None:

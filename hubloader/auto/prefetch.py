@@ -88,6 +88,10 @@ def prefetch(
     mode = mode_of(arguments, settings)
     plan = session.plan(ref, purpose, mode=mode)
     files = session.files(ref, purpose, mode=mode)
+    if "tokenizer" in purpose.uses:
+        from hubloader.auto.tokenizer import convert_ahead  # first use: the engine, 16 ms
+
+        convert_ahead(files)
     manifest = files.manifest
     return Prefetched(
         repo_id=str(manifest.repo),

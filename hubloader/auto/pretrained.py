@@ -1,54 +1,63 @@
-"""What turns an architecture's layer into a model as users know it: outputs, labels, saving.
+"""What turns an architecture's layer into a model as users know it: loading, saving, outputs.
 
 Mixins, put before the layer in the method order, so that ``super().forward`` is the layer's own:
-``SequenceClassifier`` and ``EncoderModel`` say what a call takes and returns, ``TorchModel`` and
-``NumpyModel`` what a model of that framework has besides. They are written against the kit alone,
-without a framework's name in them.
+``TorchModel`` and ``NumpyModel`` say what a model of that framework has besides. They are written
+against the kit alone, without a framework's name in them; ``tasks.py`` says what a call takes and
+returns.
 
-Source: transformers 5.23 ``modeling_utils.py``, ``modeling_layers.py``,
-``loss/loss_utils.py`` (``ForSequenceClassificationLoss``).
+Source: transformers 5.23 ``modeling_utils.py``.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hubloader.auto.assemble import initial_weights
 from hubloader.auto.config import PretrainedConfig
-from hubloader.auto.outputs import (
-    BaseModelOutput,
-    BaseModelOutputWithPooling,
-    ModelOutput,
-    SequenceClassifierOutput,
-)
 from hubloader.auto.saving import save_model
 from hubloader.nn import Trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
 
     from hubloader.architectures import Architecture
+    from hubloader.auto.outputs import ModelOutput
     from hubloader.auto.select import Backend
     from hubloader.nn import Kit
 
-__all__ = [
-    "OPTIONS",
-    "EncoderModel",
-    "NumpyEncoder",
-    "NumpySequenceClassifier",
-    "PretrainedModel",
-    "SequenceClassifier",
-    "TorchEncoder",
-    "TorchSequenceClassifier",
-    "classification_loss",
-]
+__all__ = ["OPTIONS", "Loads", "NumpyModel", "PretrainedModel", "TorchModel"]
 
 OPTIONS = frozenset({"output_attentions", "output_hidden_states", "return_dict"})
+
+
+class Loads(Protocol):
+    """How models are made: a class is told when it is bound, so that it need not know the loader.
+
+    ``hubloader.auto.loading`` is the one there is.
+    """
+
+    def model(  # noqa: D102  load_model
+        self,
+        name: str | os.PathLike[str],
+        task: str,
+        backend: Backend,
+        keywords: Mapping[str, Any],
+        *,
+        model_type: str | None = None,
+    ) -> Any: ...
+
+    def new(  # noqa: D102  new_model
+        self, config: PretrainedConfig, task: str, backend: Backend, keywords: Mapping[str, Any]
+    ) -> Any: ...
+
+    def layer(  # noqa: D102  new_layer
+        self, config: PretrainedConfig, task: str, backend: Backend, keywords: Mapping[str, Any]
+    ) -> Any: ...
 
 
 class PretrainedModel:
@@ -66,6 +75,7 @@ class PretrainedModel:
     architecture: ClassVar[Architecture]
     task: ClassVar[str]
     backend: ClassVar[Backend]
+    loads: ClassVar[Loads]
     accepts: ClassVar[frozenset[str]] = frozenset()
     main_input_name: ClassVar[str] = "input_ids"
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {}
@@ -96,16 +106,13 @@ class PretrainedModel:
             UnsupportedTask: the config asks for another architecture.
 
         """
-        from hubloader.auto.loading import load_model
-
-        return load_model(name, cls.task, cls.backend, keywords, model_type=_model_type(cls))
+        model_type = cls.architecture.model_type
+        return cls.loads.model(name, cls.task, cls.backend, keywords, model_type=model_type)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **keywords: Any) -> Any:
         """Make a model with random weights."""
-        from hubloader.auto.loading import new_model
-
-        return new_model(config, cls.task, cls.backend, keywords)
+        return cls.loads.new(config, cls.task, cls.backend, keywords)
 
     @property
     def base_model_prefix(self) -> str:
@@ -161,146 +168,14 @@ class PretrainedModel:
         return output if as_dict else output.to_tuple()
 
 
-class SequenceClassifier(PretrainedModel):
-    """A call of a classifier: logits, and the loss where labels are given."""
-
-    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
-        "classifier": SequenceClassifierOutput
-    }
-
-    def forward(
-        self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        token_type_ids: Any = None,
-        *,
-        labels: Any = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        **others: Any,
-    ) -> Any:
-        """Classify a batch.
-
-        Args:
-            input_ids: (B, T) int.
-            attention_mask: (B, T), 1 for a token, 0 for padding.
-            token_type_ids: (B, T), where the architecture has them.
-            labels: (B,) int classes, (B,) or (B, num_labels) float targets.
-            output_attentions: return every layer's attention probabilities.
-            output_hidden_states: return the hidden states after the embeddings and each layer.
-            return_dict: False for a plain tuple.
-            others: what else the architecture takes.
-
-        Returns:
-            ``SequenceClassifierOutput`` or a tuple of the same.
-
-        Raises:
-            TypeError: an argument that the architecture does not take.
-
-        """
-        logits, trace = self._call(
-            {
-                "input_ids": input_ids,
-                "attention_mask": attention_mask,
-                "token_type_ids": token_type_ids,
-                **others,
-            },
-            {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states},
-        )
-        loss = None if labels is None else classification_loss(self, logits, labels)
-        return self._output("classifier", {"loss": loss, "logits": logits}, trace, return_dict)
-
-
-class EncoderModel(PretrainedModel):
-    """A call of a bare encoder: its last hidden state, and what the pooler makes of it."""
-
-    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
-        "encoder": BaseModelOutput,
-        "pooled": BaseModelOutputWithPooling,
-    }
-
-    if TYPE_CHECKING:
-
-        def pooled(self, hidden: Any) -> Any:
-            """The architecture's own: (B, hidden_size), or None."""
-
-    def forward(
-        self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        token_type_ids: Any = None,
-        *,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        **others: Any,
-    ) -> Any:
-        """Encode a batch; the arguments are those of ``SequenceClassifier.forward``, less labels.
-
-        Returns:
-            ``BaseModelOutputWithPooling``, or ``BaseModelOutput`` where the architecture has no
-            pooler, or a tuple of the same.
-
-        Raises:
-            TypeError: an argument that the architecture does not take.
-
-        """
-        hidden, trace = self._call(
-            {
-                "input_ids": input_ids,
-                "attention_mask": attention_mask,
-                "token_type_ids": token_type_ids,
-                **others,
-            },
-            {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states},
-        )
-        pooled = self.pooled(hidden)
-        if pooled is None:
-            return self._output("encoder", {"last_hidden_state": hidden}, trace, return_dict)
-        values = {"last_hidden_state": hidden, "pooler_output": pooled}
-        return self._output("pooled", values, trace, return_dict)
-
-
-def classification_loss(model: Any, logits: Any, labels: Any) -> Any:
-    """The loss that ``config.problem_type`` names; the labels' dtype decides where it is None.
-
-    As in transformers the decision is written into the config.
-    """
-    kit, config = model.nn, model.config
-    if hasattr(labels, "to"):  # a model in parts may end on another device than it began
-        labels = labels.to(logits.device)
-    if config.problem_type is None:
-        config.infer_problem_type(_problem_type(config.num_labels, labels))
-    if config.problem_type == "regression":
-        if config.num_labels == 1:
-            logits, labels = kit.reshape(logits, (-1,)), kit.reshape(labels, (-1,))
-        return kit.mse(logits, kit.cast_like(labels, logits))
-    if config.problem_type == "single_label_classification":
-        rows = kit.reshape(logits, (-1, config.num_labels))
-        return kit.cross_entropy(rows, kit.reshape(labels, (-1,)))
-    return kit.bce_with_logits(logits, kit.cast_like(labels, logits))
-
-
-def _problem_type(num_labels: int, labels: Any) -> str:
-    if num_labels == 1:
-        return "regression"
-    whole = "int" in str(labels.dtype)  # every framework names them so
-    return "single_label_classification" if whole else "multi_label_classification"
-
-
 class TorchModel(PretrainedModel):
     """What a PyTorch model has besides: where it lies, and what others ask of an nn.Module."""
 
     backend: ClassVar[Backend] = "torch"
 
     if TYPE_CHECKING:
-
-        def parameters(self) -> Any: ...
-
-        def get_submodule(self, target: str) -> Any: ...
-
-        def named_modules(self) -> Any: ...
+        parameters: Callable[[], Any]
+        named_modules: Callable[[], Any]
 
     @property
     def device(self) -> Any:
@@ -352,39 +227,12 @@ class NumpyModel(PretrainedModel):
         return {name: np.asarray(value) for name, value in inputs.items()}
 
 
-class TorchSequenceClassifier(TorchModel, SequenceClassifier):
-    """A classifier on PyTorch."""
-
-
-class TorchEncoder(TorchModel, EncoderModel):
-    """A bare encoder on PyTorch."""
-
-
-class NumpySequenceClassifier(NumpyModel, SequenceClassifier):
-    """A classifier on numpy."""
-
-    def forward(self, *args: Any, labels: Any = None, **keywords: Any) -> Any:
-        """Classify; see ``SequenceClassifier.forward``."""
-        import numpy as np  # first use
-
-        labels = None if labels is None else np.asarray(labels)
-        return super().forward(*args, labels=labels, **keywords)
-
-
-class NumpyEncoder(NumpyModel, EncoderModel):
-    """A bare encoder on numpy."""
-
-
 def _unknown_argument(model: PretrainedModel, given: Mapping[str, Any]) -> TypeError:
     name = min(given.keys() - model.accepts)
     known = sorted({*model.accepts, *OPTIONS, "labels"})
     near = difflib.get_close_matches(name, known, 1)
     hint = f": did you mean {near[0]!r}?" if near else f"; it takes {', '.join(known)}"
     return TypeError(f"{type(model).__name__} does not take {name!r}{hint}")
-
-
-def _model_type(cls: type[PretrainedModel]) -> str:
-    return cls.architecture.model_type
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -208,6 +208,7 @@ def session_for(
             durability=settings.durability,
             verify=settings.verify,
             link_mode=settings.link_mode,
+            shared=settings.shared_cache,
         )
         wiring = partial(
             connect, settings, token=secret, proxies=proxies, headers=headers, user_agent=user_agent

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubloader.auto.source import open_files, split_hub_arguments
-from hubloader.errors import UnknownTokenizer
+from hubloader.errors import CorruptFile, RemoteCodeRefused, UnknownTokenizer, UnsafeFile
 from hubloader.tokenizers.classes import class_for_model_type, class_named, class_names
+from hubloader.tokenizers.config import read_tokenizer_config
+from hubloader.tokenizers.given_files import GivenFiles
+from hubloader.tokenizers.selection import TOKENIZER_FILE, select_tokenizer
 from hubloader.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
+    import tokenizers
     from typing_extensions import Self
 
     from hubloader.tokenizers.classes import TokenizerClass
+    from hubloader.types import FileSet
 
-__all__ = ["AutoTokenizer", "PretrainedTokenizer", "tokenizer_class"]
+__all__ = [
+    "AutoTokenizer",
+    "PretrainedTokenizer",
+    "TokenizerChoice",
+    "convert_ahead",
+    "explain_tokenizer",
+    "tokenizer_class",
+]
 
 _T = TypeVar("_T", bound=Tokenizer)
 _USES = frozenset({"tokenizer"})
@@ -28,7 +43,48 @@ _WITHOUT_EFFECT = frozenset(
 
 
 class PretrainedTokenizer(Tokenizer):
-    """A tokenizer that can be loaded by name; base of ``BertTokenizer`` and all the others."""
+    """A tokenizer that can be loaded by name; base of ``BertTokenizer`` and all the others.
+
+    ``from_pretrained`` loads a repository; calling a class makes a tokenizer of single files:
+    ``BertTokenizer("vocab.txt")``, ``GPT2Tokenizer("vocab.json", "merges.txt")``,
+    ``PreTrainedTokenizerFast(tokenizer_file="tokenizer.json")``.
+
+    Args:
+        *legacy: the class's legacy files, in transformers' order.
+        vocab_file: the first of them (``vocab`` in transformers 5).
+        merges_file: the second (``merges``).
+        tokenizer_file: a tokenizer.json; it wins over legacy files.
+        tokenizer_object: a ``tokenizers.Tokenizer``; it is copied, and wins over files.
+        **settings: init arguments: special tokens, ``do_lower_case``, ``model_max_length`` ...
+
+    Raises:
+        TypeError: no file was named, or more than the class reads.
+        EntryNotFound: a file is not there.
+        CorruptFile: a file is damaged.
+
+    """
+
+    def __init__(
+        self,
+        *legacy: str | os.PathLike[str],
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_object: tokenizers.Tokenizer | None = None,
+        **settings: Any,
+    ) -> None:
+        settings = {key: item for key, item in settings.items() if key not in _WITHOUT_EFFECT}
+        paths = _legacy_paths(self.kind, legacy, settings)
+        if tokenizer_object is not None:
+            made = Tokenizer.from_engine(tokenizer_object, self.kind, settings)
+        else:
+            if tokenizer_file is not None:
+                paths = {TOKENIZER_FILE: tokenizer_file}
+            if not paths:
+                raise TypeError(
+                    f"{type(self).__name__} is made of files: {_signature(self.kind)}; "
+                    f"a repository is loaded by {type(self).__name__}.from_pretrained(name)"
+                )
+            made = Tokenizer.from_files(GivenFiles(paths), overrides=settings, asked=self.kind.name)
+        self.__setstate__(made.__getstate__())
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **kwargs: Any) -> Self:
@@ -85,6 +141,60 @@ class AutoTokenizer:
         return _load(PretrainedTokenizer, pretrained_model_name_or_path, kwargs, asked=asked)
 
 
+@dataclass(frozen=True)
+class TokenizerChoice:
+    """What a repository's tokenizer would be: its class, the files it is built from, and why.
+
+    ``kind`` is None where it cannot be made, or cannot be told yet; ``reasons`` then say why not.
+    """
+
+    kind: str | None
+    files: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def explain_tokenizer(
+    names: AbstractSet[str], at_hand: Mapping[str, str | os.PathLike[str]]
+) -> TokenizerChoice:
+    """Say which tokenizer a repository has, fetching and building nothing.
+
+    Args:
+        names: every file of the repository.
+        at_hand: where those of them are that are on this disk, by name.
+
+    """
+    needed = [name for name in ("tokenizer_config.json", "config.json") if name in names]
+    lacking = [name for name in needed if name not in at_hand]
+    if lacking:
+        verb = "decides" if len(lacking) == 1 else "decide"
+        sentence = f"{' and '.join(lacking)}, not in the cache, {verb} which class it is"
+        return TokenizerChoice(None, (), (sentence,))
+    try:
+        config = read_tokenizer_config(GivenFiles({name: at_hand[name] for name in needed}), {})
+        chosen = select_tokenizer(names, config)
+    except (UnknownTokenizer, RemoteCodeRefused, CorruptFile, UnsafeFile) as error:
+        return TokenizerChoice(None, (), (error.message,))
+    return TokenizerChoice(chosen.kind.name, chosen.files, chosen.reasons)
+
+
+def convert_ahead(files: FileSet) -> None:
+    """Convert legacy files now where the conversion is kept, so that no load has to write it.
+
+    Does nothing where there is nothing to keep. What cannot be converted is told at the load.
+
+    Args:
+        files: a repository's, just brought.
+
+    """
+    if TOKENIZER_FILE in files.names():
+        return
+    with contextlib.suppress(UnknownTokenizer, RemoteCodeRefused, CorruptFile, UnsafeFile):
+        config = read_tokenizer_config(files, {})
+        chosen = select_tokenizer(files.names(), config)
+        if chosen.kind.keep_conversion and not chosen.from_tokenizer_json:
+            Tokenizer.from_files(files)
+
+
 @functools.cache
 def tokenizer_class(name: str) -> type[PretrainedTokenizer] | None:
     """Find a class by transformers' name, with or without ``Fast``; None if there is none."""
@@ -106,6 +216,38 @@ def __getattr__(name: str) -> Any:
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found
+
+
+_PARAMETERS = (("vocab_file", "vocab"), ("merges_file", "merges"))
+
+
+def _legacy_paths(
+    kind: TokenizerClass, given: tuple[str | os.PathLike[str], ...], settings: dict[str, Any]
+) -> dict[str, str | os.PathLike[str]]:
+    """Take the legacy files out of a constructor's arguments, by their names in a repository."""
+    if len(given) > len(kind.legacy_files):
+        raise TypeError(
+            f"{kind.name} takes at most {len(kind.legacy_files)} files by position, not "
+            f"{len(given)}: "
+            f"{_signature(kind)}"
+        )
+    paths = dict(zip(kind.legacy_files, given))  # noqa: B905 - the later ones may be keywords
+    for file, names in zip(kind.legacy_files, _PARAMETERS):  # noqa: B905 - one file or two
+        for name in names:
+            path = settings.pop(name, None)
+            if path is None:
+                continue
+            if not isinstance(path, (str, os.PathLike)):
+                raise TypeError(f"{name}= is the path of a file, not a {type(path).__name__}")
+            paths.setdefault(file, path)
+    return paths
+
+
+def _signature(kind: TokenizerClass) -> str:
+    files = zip(kind.legacy_files, _PARAMETERS)  # noqa: B905 - one file or two
+    parameters = [f"{names[0]}=<{file}>" for file, names in files]
+    legacy = f"{kind.name}({', '.join(parameters)}) or " if parameters else ""
+    return f"{legacy}{kind.name}(tokenizer_file=<tokenizer.json>) or tokenizer_object="
 
 
 def _load(

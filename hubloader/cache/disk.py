@@ -26,6 +26,7 @@ __all__ = [
     "draft_name",
     "freeze_mode",
     "make_folders",
+    "open_to_read",
     "random_name",
     "read_at",
     "remove",
@@ -46,6 +47,13 @@ _CREATE = (
     | os.O_CREAT
     | os.O_EXCL
     | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_READ = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
@@ -70,6 +78,11 @@ def draft_name() -> str:
 def create(path: str) -> int:
     """Open a new file for reading and writing; it must not exist, not even as a link."""
     return os.open(path, _CREATE, 0o664)
+
+
+def open_to_read(path: str) -> int:
+    """Open a file for reading; a link is an error, and a pipe planted there cannot block."""
+    return os.open(path, _READ)
 
 
 def make_folders(path: str) -> list[str]:

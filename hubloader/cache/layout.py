@@ -21,6 +21,7 @@
           trees/<commit>                    digest of the listing, as we wrote it
           confirmed/<revision>              when the Hub last said where the branch is
           used/<commit>                     when the commit was last loaded (to a day)
+          kept/<64 hex>                     a tokenizer converted from legacy files, by their hashes
           quarantine/                       contents that turned out bad
           tmp/                              files before they get their name
 
@@ -243,6 +244,11 @@ class RepoLayout:
     def used(self, commit: str) -> str:
         """Return the mark of when ``commit`` was last loaded."""
         return os.path.join(self.own, "used", _checked("a commit", commit, good=is_commit(commit)))
+
+    def kept(self, name: str) -> str:
+        """Return the place of what was worked out from files; ``name`` is 64 hex digits."""
+        _checked("a digest", name, good=len(name) == 64 and is_etag(name))
+        return os.path.join(self.own, "kept", name)
 
     # the way back
 

@@ -18,9 +18,10 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hubloader.cache import stamps
+from hubloader.cache import disk, stamps
 from hubloader.cache.failures import is_absence
 from hubloader.cache.links import points_at
+from hubloader.cache.ownership import Ownership
 from hubloader.cache.partial import resumable_bytes
 from hubloader.cache.trees import read_tree
 from hubloader.errors import InvalidReference
@@ -58,22 +59,37 @@ class Lookup:
     Args:
         caches: the writable cache first.
         verify: ``always`` trusts no stamp.
+        ownership: whose files are believed; None for everyone's.
 
     """
 
-    def __init__(self, caches: Sequence[CacheLayout], verify: Verify = "size") -> None:
+    def __init__(
+        self,
+        caches: Sequence[CacheLayout],
+        verify: Verify = "size",
+        ownership: Ownership | None = None,
+    ) -> None:
         self._caches = tuple(caches)
         self._verify: Verify = verify
+        self._ownership = ownership or Ownership()
 
     def layers(self, repo: RepoId) -> tuple[RepoLayout, ...]:
         """Return the repository's paths in each cache."""
         return tuple(cache.repo(repo) for cache in self._caches)
 
+    def _believed(self, repo: RepoId) -> tuple[RepoLayout, ...]:
+        """Return ``layers``, looked at as ``ownership`` wants it."""
+        layers = self.layers(repo)
+        for layout in layers:
+            self._ownership.check_repo(layout)
+        return layers
+
     # names and commits
 
     def read_ref(self, repo: RepoId, revision: str) -> CommitHash | None:
         """Return the commit that ``revision`` was, None if no cache has a readable ref of it."""
-        for layout in self.layers(repo):
+        for layout in self._believed(repo):
+            self._ownership.check_file(layout.ref(revision))
             text = read_small(layout.ref(revision))
             if is_commit(text):
                 return CommitHash(text)
@@ -134,7 +150,8 @@ class Lookup:
 
     def read_manifest(self, repo: RepoId, revision: str, commit: CommitHash) -> Manifest | None:
         """Return the commit's listing; without one, what its snapshot shows; None if nothing."""
-        for layout in self.layers(repo):
+        for layout in self._believed(repo):
+            self._ownership.check_file(layout.tree(commit))
             entries = read_tree(layout, commit)
             if entries is not None:
                 return Manifest(repo, revision, commit, entries)
@@ -173,16 +190,18 @@ class Lookup:
         if entry is None:
             return None
         etag = entry.sha256 or entry.git_sha1
-        layers = self.layers(manifest.repo)
+        layers = self._believed(manifest.repo)
         blobs = [layout.blob(etag) for layout in layers] if etag else []
         for index, layout in enumerate(layers):
             pointer = layout.pointer(manifest.commit, filename)
             content = _pointer_content(pointer, blobs, self._caches)
             if content is not None and _fits(content[1], entry):
                 path, facts, owner = content
+                self._ownership.check_file(path, facts)
                 return Found(path, pointer, facts, layout if owner is None else layers[owner])
             loose = _blob_facts(blobs[index], self._caches) if blobs else None
             if loose is not None and _fits(loose[1], entry):
+                self._ownership.check_file(*loose)
                 return Found(loose[0], None, loose[1], layout)
         return None
 
@@ -353,10 +372,16 @@ def _parse_repo(text: str, like: RepoId) -> RepoId | None:
 
 
 def read_small(path: str) -> str:
-    """Return the text of a small file, without white space around; "" if there is none."""
+    """Return the text of a small file, without white space around; "" if there is none.
+
+    A link or a pipe planted in its place is none: nothing is followed, and nothing can block.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read(_MAX_REF).decode("ascii", errors="replace").strip()
+        descriptor = disk.open_to_read(path)
+        try:
+            return os.read(descriptor, _MAX_REF).decode("ascii", errors="replace").strip()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if is_absence(error):
             return ""

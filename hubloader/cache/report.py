@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.trees import read_tree
@@ -304,7 +305,7 @@ def _refs(layout: RepoLayout) -> dict[str, str]:
         if entry.name.endswith(".tmp"):
             continue
         try:
-            with open(entry.path, "rb") as file:
+            with open(disk.open_to_read(entry.path), "rb") as file:
                 text = file.read(64).decode("ascii", errors="replace").strip()
         except OSError as error:
             if is_absence(error):

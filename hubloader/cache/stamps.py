@@ -42,7 +42,7 @@ class Stamp:
 def known(path: str) -> tuple[Stamp, ...]:
     """Read the stamps at ``path``; none if nothing can be read there."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(disk.open_to_read(path), encoding="ascii", errors="replace") as file:
             text = file.read(2 * _MAX_FILE)
     except OSError as error:
         if is_absence(error):

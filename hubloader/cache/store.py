@@ -33,6 +33,7 @@ from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import LEASES, Use
 from hubloader.cache.links import Linker
 from hubloader.cache.lookup import Lookup, Verify
+from hubloader.cache.ownership import Ownership
 from hubloader.cache.publish import Durability, Publisher
 from hubloader.cache.verify import hash_found, set_aside
 from hubloader.errors import CacheMiss, CacheReadOnly
@@ -67,6 +68,7 @@ class CacheStore:
         durability: when the disk is asked to keep what it was given (``publish.py``).
         verify: ``size`` trusts a content once hashed while its stamp stays; ``always`` trusts none.
         link_mode: how a snapshot names a blob (``links.py``).
+        shared: whose files are believed (``ownership.py``).
 
     """
 
@@ -78,10 +80,11 @@ class CacheStore:
         durability: Durability = "batch",
         verify: Verify = "size",
         link_mode: LinkMode = "auto",
+        shared: str = "off",
     ) -> None:
         self.layout = CacheLayout(root)
         caches = (self.layout, *(CacheLayout(base) for base in base_caches))
-        self._lookup = Lookup(caches, verify)
+        self._lookup = Lookup(caches, verify, Ownership(shared))
         self._publisher = Publisher(durability)
         self._linker = Linker(link_mode)
         self._guard = threading.Lock()  # guards the uses
@@ -269,6 +272,17 @@ class CacheStore:
 
     # changing
 
+    def check_names(self, manifest: Manifest, filenames: Iterable[str]) -> None:
+        """Refuse, before anything is fetched, names that this disk cannot hold: ``naming.py``.
+
+        Raises:
+            InvalidReference: two of them are one here, or a path is too long.
+
+        """
+        from hubloader.cache.naming import check_names  # first use: a warm load makes no name
+
+        check_names(self.layout.repo(manifest.repo), manifest.commit, tuple(filenames))
+
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
         """Gather small contents and sync once: see ``publish.py``.
@@ -413,8 +427,8 @@ class CacheStore:
         with guard(layout.trees):
             home = self._home(manifest.repo)
             seal = (trees.seal(manifest.entries) + "\n").encode("ascii")
-            self._write(home, home.tree(manifest.commit), data)
-            self._write(home, home.tree_digest(manifest.commit), seal)
+            self._write(home, home.tree(manifest.commit), data, durable=True)
+            self._write(home, home.tree_digest(manifest.commit), seal, durable=True)
 
     def mark_absent(self, manifest: Manifest, filenames: Iterable[str]) -> None:
         """Keep, for huggingface_hub and transformers, that a commit has not got these files.
@@ -490,6 +504,19 @@ class CacheStore:
             return
         with contextlib.suppress(CacheReadOnly), guard(path):
             self._write(home, path, b"", loose=True)
+
+    def read_kept(self, repo: RepoId, name: str) -> bytes | None:
+        """Return what was worked out and kept as ``name``, if it is there and whole."""
+        from hubloader.cache import kept  # first use: most loads work nothing out
+
+        found = (kept.read(layer, name) for layer in self._lookup.layers(repo))
+        return next((content for content in found if content is not None), None)
+
+    def keep(self, repo: RepoId, name: str, content: bytes) -> None:
+        """Keep what was worked out from a repository's files; silently not on a read-only cache."""
+        from hubloader.cache import kept
+
+        kept.keep(self.layout.repo(repo), name, content)
 
     def _write(
         self,

@@ -21,6 +21,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
 from hubloader.errors import InvalidReference
 from hubloader.names import check_filename, is_commit, is_etag
@@ -118,7 +119,7 @@ def _is_filename(name: str) -> bool:
 
 def _read(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
+        with open(disk.open_to_read(path), "rb") as file:
             if os.fstat(file.fileno()).st_size > _MAX_FILE:
                 return None
             return file.read()

@@ -16,7 +16,7 @@ from hubloader.cache.digest import hash_file
 from hubloader.cache.failures import guard
 from hubloader.cache.links import points_at
 from hubloader.cache.lookup import can_keep_stamps
-from hubloader.errors import CacheReadOnly
+from hubloader.errors import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +58,8 @@ def hash_content(
         CacheError: it could not be read.
 
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     with guard(found.path):
-        descriptor = os.open(found.path, flags | getattr(os, "O_BINARY", 0))
+        descriptor = disk.open_to_read(found.path)
         try:
             content = hash_file(descriptor, etag, progress=progress)
             facts = os.fstat(descriptor)
@@ -68,7 +67,8 @@ def hash_content(
             os.close(descriptor)
     still = facts.st_mtime_ns == found.facts.st_mtime_ns  # else it was written to meanwhile
     if content.matches and still and can_keep_stamps(home):
-        with contextlib.suppress(CacheReadOnly), guard(home.own):
+        # without a stamp it is read once more: no reason to refuse a content that is right
+        with contextlib.suppress(CacheError), guard(home.own):
             stamps.add(home.stamp(etag), stamps.Stamp.of(facts, content.sha256))
     return content
 

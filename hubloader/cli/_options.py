@@ -31,6 +31,7 @@ class Shared:
     endpoint: str | None = None
     token: str | None = None
     offline: bool = False
+    log_format: str | None = None
     repo_type: RepoType | None = None
 
     @property
@@ -50,6 +51,7 @@ class Shared:
                 "implicit_token": True if self.token else None,
                 "offline": self.offline or None,
                 "progress": False if self.quiet else None,
+                "log_format": self.log_format,
             }
         )
 
@@ -101,6 +103,11 @@ def _options() -> list[click.Option]:
         option("--endpoint", type=_endpoint, metavar="URL", help="The Hub, or a mirror of it."),
         option("--token", help="The token to send; better: set HF_TOKEN."),
         option("--offline", is_flag=True, help="Open no socket: the cache has to do."),
+        option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            help="How progress is written: json is one event a line.",
+        ),
         option(
             "--repo-type",
             type=click.Choice(["model", "dataset", "space"]),

@@ -35,10 +35,21 @@ class SeveralFailed(Exception):
         self.failures = tuple(failures)
 
 
-def emit(context: click.Context, document: Mapping[str, Any], lines: Iterable[str]) -> None:
-    """Print a result: ``document`` with ``--json``, else ``lines``."""
+def emit(
+    context: click.Context,
+    document: Mapping[str, Any],
+    lines: Iterable[str],
+    *,
+    errors: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Print a result: ``document`` with ``--json``, else ``lines``.
+
+    With ``errors`` (as ``print_errors`` tells them) it is a result that is itself a failure, of
+    exit code 1.
+    """
     if shared(context).json:
-        print(_dump({"version": DOCUMENT_VERSION, "ok": True, **document}), flush=True)
+        state = {"ok": False, "exit_code": 1, "errors": list(errors)} if errors else {"ok": True}
+        print(_dump({"version": DOCUMENT_VERSION, **state, **document}), flush=True)
         return
     for line in lines:
         print(line, flush=True)

@@ -18,6 +18,7 @@ from hubloader.cli._report import emit
     "--resolve-conflicts", is_flag=True, help="Mend a lock with the marks of a merge conflict."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.option("--sign", type=click.Path(), metavar="KEY", help="Sign it, as models.lock.sig.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -27,6 +28,7 @@ def command(
     upgrade: bool,
     resolve_conflicts: bool,
     dry_run: bool,
+    sign: str | None,
 ) -> None:
     """Resolve models.toml into models.lock: every model to a commit, and its files to hashes.
 
@@ -44,6 +46,7 @@ def command(
         upgrade=names or upgrade,
         resolve_conflicts=resolve_conflicts,
         dry_run=dry_run,
+        sign=sign,
     )
     document = {
         "lock": done.path,

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 @click.option("--layer-plan", is_flag=True, help="With --to: group the files for image layers.")
 @click.option("--layer-size", default="10GB", show_default=True, help="The most in one layer.")
 @click.option("--print-env", is_flag=True, help="Print the variables that a later stage needs.")
+@click.option(
+    "--verify-key", type=click.Path(), metavar="KEY", help="Refuse a lock that it did not sign."
+)
 @transfer_options
 @click.pass_context
 def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> None:
@@ -53,6 +56,7 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
         frozen=given["frozen"],
         names=names or None,
         set_refs=given["set_refs"],
+        verify_key=given["verify_key"],
     )
     document: dict[str, Any] = {
         "lock": done.path,

@@ -19,7 +19,7 @@ import contextlib
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from hubloader.errors import CacheMiss, CorruptFile, DiskFull, IntegrityError, UnsafeFile
@@ -27,7 +27,6 @@ from hubloader.locking import tar
 from hubloader.locking.desk import check_sha256
 from hubloader.locking.lockfile import LOCK_NAME, format_lock, parse_lock
 from hubloader.locking.syncing import set_refs
-from hubloader.locking.values import Lock
 from hubloader.types import Manifest
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from hubloader.cache.store import CacheStore
     from hubloader.cache.writer import BlobWriter
     from hubloader.locking.desk import Desk
-    from hubloader.locking.values import LockedFile, LockedModel
+    from hubloader.locking.values import Lock, LockedFile, LockedModel
     from hubloader.types import RepoId
 
 __all__ = ["Imported", "export_bundle", "import_bundle", "parse_have"]
@@ -160,12 +159,10 @@ def _resumable(file: IO[bytes], parts: list[_Part]) -> int:
     """How many parts are in the file already, to the byte; what follows them is cut off."""
     file.seek(0)
     good, done = 0, 0
-    for done, part in enumerate(parts):
+    for part in parts:
         if not all(file.read(len(data)) == data for data in part.chunks() if data):
             break
-        good = file.tell()
-    else:
-        done = len(parts)
+        good, done = file.tell(), done + 1
     file.truncate(good)
     return done
 
@@ -175,12 +172,14 @@ def _resumable(file: IO[bytes], parts: list[_Part]) -> int:
 
 @dataclass
 class Imported:
-    """What an import brought: the entries, and the bytes that were not in the cache before."""
+    """What an import brought: the entries, and what was not in the cache before.
+
+    ``received`` is in bytes, ``contents`` a count.
+    """
 
     lock: Lock
-    bytes: int = 0
+    received: int = 0
     contents: int = 0
-    _trees: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def import_bundle(desk: Desk, stream: IO[bytes], expected: Lock | None = None) -> Imported:
@@ -206,12 +205,12 @@ def import_bundle(desk: Desk, stream: IO[bytes], expected: Lock | None = None) -
         for repo in {model.repo for model in done.lock.models}:
             stack.enter_context(desk.store.using(repo))
         with desk.store.batch():
-            _take_all(desk.store, members, places, done)
+            trees = _take_all(desk.store, members, places, done)
             _refuse_gaps(desk.store, done.lock)
             for model in done.lock.models:
                 for file in model.files:
                     desk.store.link(model.manifest, file.path)
-                _keep_listing(desk.store, model, done)
+                _keep_listing(desk.store, model, trees.get(model.commit))
         _publish(desk, done.lock)
     return done
 
@@ -280,8 +279,10 @@ def _take_all(
     members: Iterator[tar.Member],
     places: Mapping[str, list[tuple[RepoId, LockedFile]]],
     done: Imported,
-) -> None:
+) -> dict[str, bytes]:
+    """Take every content in, and return the listings by their commit."""
     seen: set[str] = set()
+    trees: dict[str, bytes] = {}
     here = set(_contents_here(store, done.lock))
     commits = {model.commit for model in done.lock.models}
     for member in members:
@@ -290,17 +291,18 @@ def _take_all(
         seen.add(member.name)
         tree, blob = _TREE.fullmatch(member.name), _BLOB.fullmatch(member.name)
         if tree is not None and tree[1] in commits:
-            done._trees[tree[1]] = member.content(_MAX_TREE)  # noqa: SLF001  # made here
+            trees[tree[1]] = member.content(_MAX_TREE)
         elif blob is not None and blob[1] in places:
             files = [p for p in places[blob[1]] if (p[0], p[1].entry.etag) not in here]
             _take(store, member, blob[1], places[blob[1]][0][1].size, files)
             done.contents += bool(files)
-            done.bytes += member.size * bool(files)
+            done.received += member.size * bool(files)
         else:
             raise UnsafeFile(
                 f"the bundle is refused: its index knows nothing of {member.name[:200]!r}",
                 hint="make it with `hubloader export`",
             )
+    return trees
 
 
 def _take(
@@ -358,10 +360,9 @@ def _refuse_gaps(store: CacheStore, lock: Lock) -> None:
         )
 
 
-def _keep_listing(store: CacheStore, model: LockedModel, done: Imported) -> None:
+def _keep_listing(store: CacheStore, model: LockedModel, data: bytes | None) -> None:
     from hubloader.cache.trees import parse_tree
 
-    data = done._trees.get(model.commit)  # noqa: SLF001  # made here
     entries = None if data is None else parse_tree(data)
     if entries is None:
         return

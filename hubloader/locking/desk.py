@@ -11,6 +11,7 @@ from hubloader.resolve.plan import make_plan
 from hubloader.types import Mode
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
@@ -70,6 +71,7 @@ class Desk:
             pointer = self.store.pointer_path
             return {f.filename: pointer(manifest.repo, manifest.commit, f.filename)
                     for f in plan.files}  # fmt: skip
+        self.store.check_names(manifest, [file.filename for file in plan.files])
         from hubloader.resolve.engine import Engine  # first use: threads, sockets, locks
 
         engine = Engine(self.settings, self.client, self.store)
@@ -133,7 +135,7 @@ def check_sha256(
             )
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file's content."""
     content = hashlib.sha256()
     with open(path, "rb") as file:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hubloader.locking.desk import Desk
     from hubloader.locking.values import LockedFile, LockedModel
 
-__all__ = ["copy_models", "layers"]
+__all__ = ["check_digest", "copy_models", "layers"]
 
 _CHUNK = 2**20  # bytes
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
@@ -126,14 +126,7 @@ def _copy(source: str, target: str, file: LockedFile, when: int) -> None:
             while data := reader.read(_CHUNK):
                 content.update(data)
                 writer.write(data)
-        if content.hexdigest() != file.sha256:
-            raise IntegrityError(
-                f"{source} is not the file that was locked",
-                expected=file.sha256,
-                actual=content.hexdigest(),
-                filename=file.path,
-                hint="run `hubloader verify --repair`",
-            )
+        check_digest(source, content.hexdigest(), file)
         os.chmod(draft, _FILE_MODE)
         os.utime(draft, (when, when))
         os.replace(draft, target)
@@ -141,3 +134,15 @@ def _copy(source: str, target: str, file: LockedFile, when: int) -> None:
         if os.path.exists(draft):
             os.unlink(draft)
         raise
+
+
+def check_digest(source: str, sha256: str, file: LockedFile) -> None:
+    """Refuse a copy of ``source`` that is not the locked file."""
+    if sha256 != file.sha256:
+        raise IntegrityError(
+            f"{source} is not the file that was locked",
+            expected=file.sha256,
+            actual=sha256,
+            filename=file.path,
+            hint="run `hubloader verify --repair`",
+        )

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hubloader.errors import EntryNotFound
 from hubloader.names import check_filename
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from hubloader.types import Manifest
+    from hubloader.types import Manifest, RepoId
 
 __all__ = ["DirectoryFiles", "SnapshotFiles"]
 
 _CHECKOUT_STATE = frozenset({".git", ".cache"})  # what git and huggingface_hub keep in a folder
+
+
+class Keeping(Protocol):
+    """What keeps content that was worked out from a repository's files: the cache."""
+
+    def read_kept(self, repo: RepoId, name: str) -> bytes | None:
+        """Return what was kept as ``name``, if it is there and whole."""
+
+    def keep(self, repo: RepoId, name: str, content: bytes) -> None:
+        """Keep ``content``, if it can be written."""
 
 
 class DirectoryFiles:
@@ -91,6 +101,7 @@ class SnapshotFiles:
         fetch: brings one more file, named as in the repository: raises CacheMiss or EntryNotFound.
         available: the names in the repository that can be had: all of them online, those on disk
             offline. Called at most once, at first need.
+        store: keeps what is worked out from the files; None keeps nothing.
 
     """
 
@@ -102,8 +113,10 @@ class SnapshotFiles:
         subfolder: str = "",
         fetch: Callable[[str], Path],
         available: Callable[[], frozenset[str]],
+        store: Keeping | None = None,
     ) -> None:
         self._manifest = manifest
+        self._store = store
         self._ready = dict(ready)
         self._prefix = f"{subfolder}/" if subfolder else ""
         self._fetch = fetch
@@ -147,6 +160,21 @@ class SnapshotFiles:
         if filename not in self._ready:
             self._ready[filename] = self._fetch(filename)
         return self._ready[filename]
+
+    def fingerprint(self, names: Iterable[str]) -> str | None:
+        """Say by hashes what the files hold; None if the Hub gave no hash of one."""
+        entries = [self._manifest.entries.get(self._prefix + name) for name in names]
+        etags = [entry and (entry.sha256 or entry.git_sha1) for entry in entries]
+        return None if self._store is None or None in etags else " ".join(map(str, etags))
+
+    def read_kept(self, name: str) -> bytes | None:
+        """What was worked out from these files and kept as ``name``, if it is there and whole."""
+        return None if self._store is None else self._store.read_kept(self._manifest.repo, name)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep what was worked out from these files beside them, if that can be written."""
+        if self._store is not None:
+            self._store.keep(self._manifest.repo, name, content)
 
     def describe(self, name: str = "") -> str:
         """The file, or the snapshot, in words for messages."""

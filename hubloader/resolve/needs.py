@@ -6,15 +6,15 @@ wanted for              files
 ``config``              config.json
 ``tokenizer``           config.json (it names the family), the tokenizer's own JSON and templates,
                         and tokenizer.json; where there is none, the legacy vocabulary files
-``torch``, ``numpy``    config.json and one format of weights: safetensors, else .bin, else .h5
-``tf``                  config.json and one format of weights: safetensors, else .h5, else .bin
+``torch``, ``numpy``    config.json and one format of weights: safetensors, .bin, .h5, .msgpack
+``tf``                  config.json and one format of weights: safetensors, .h5, .bin, .msgpack
 ``all``, or nothing     every file
 patterns, exact names   those files, beside what the uses want
 ======================  ==========================================================================
 
-Several uses share one format, the first one's choice: each reads all three. A format is one file,
-or an index and its shards; ``variant="fp16"`` chooses the names that transformers gives that
-variant. The manifest answers what is absent, so nobody has to ask the Hub for a file that is not
+Of formats, the first that is there. Several uses share one, the first one's choice: each reads all
+four. A format is one file, or an index and its shards; ``variant="fp16"`` chooses the names that
+transformers gives that variant. The manifest answers what is absent, so nobody has to ask the Hub for a file that is not
 there: ``Needs.absent`` are the names a loader would look for in vain.
 
 Source: transformers 5.23 ``utils/__init__.py`` (weight names), ``modeling_utils._add_variant``,
@@ -37,6 +37,8 @@ __all__ = ["CONFIG", "Needs", "candidates", "matches", "needs", "weight_formats"
 
 CONFIG = "config.json"
 _TOKENIZER_JSON = "tokenizer.json"
+# What fast_tokenizer_files of tokenizer_config.json chooses from, by the reader's version.
+_VERSIONED_TOKENIZER = re.compile(r"tokenizer\.\d+(?:\.\d+)*\.json")
 _TOKENIZER_SETTINGS = (
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -61,11 +63,12 @@ _LEGACY_VOCABULARY = (
 _MORE_TEMPLATES = "additional_chat_templates/"
 _ADAPTER = "adapter_config.json"  # transformers asks for it before any weights
 
-_SAFETENSORS = "model.safetensors"
+_SAFETENSORS, _PICKLE = "model.safetensors", "pytorch_model.bin"
+_H5, _FLAX = "tf_model.h5", "flax_model.msgpack"
 _FORMATS = {
-    "torch": (_SAFETENSORS, "pytorch_model.bin", "tf_model.h5"),
-    "tf": (_SAFETENSORS, "tf_model.h5", "pytorch_model.bin"),
-    "numpy": (_SAFETENSORS, "pytorch_model.bin", "tf_model.h5"),
+    "torch": (_SAFETENSORS, _PICKLE, _H5, _FLAX),
+    "tf": (_SAFETENSORS, _H5, _PICKLE, _FLAX),
+    "numpy": (_SAFETENSORS, _PICKLE, _H5, _FLAX),
 }
 
 
@@ -98,7 +101,7 @@ class WeightFormat:
 
     @property
     def suffix(self) -> str:
-        """The format's name in ``Purpose.formats``: safetensors, bin, h5."""
+        """The format's name in ``Purpose.formats``: safetensors, bin, h5, msgpack."""
         return self.single.rpartition(".")[2]
 
     @property
@@ -145,6 +148,7 @@ def needs(manifest: Manifest, purpose: Purpose) -> Needs:
         looked_for.add(CONFIG)
     if "tokenizer" in purpose.uses:
         wanted |= {name for name in here if _is_extra_template(name)}
+        wanted |= {name for name in here if _VERSIONED_TOKENIZER.fullmatch(name)}
         looked_for |= set(_tokenizer_names(here))
     if purpose.uses & _FORMATS.keys():
         chosen = _choose_weights(here, purpose)

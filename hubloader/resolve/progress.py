@@ -2,7 +2,7 @@
 
 The engine reports to one ``Tracker``, from any thread. The tracker counts and passes events on, one
 at a time, to sinks: ``Bars`` (tqdm, on a terminal), ``Lines`` (one plain line a file, and one every
-ten seconds), or any callable that takes a ``Progress``.
+ten seconds, with rate and time left), or any callable that takes a ``Progress``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Bars", "Lines", "Progress", "Step", "Tracker", "format_bytes"]
+__all__ = ["Bars", "Lines", "Progress", "Step", "Tracker", "format_bytes", "format_seconds"]
 
 _EVERY = 0.1  # seconds between two events about bytes: what an eye or a callback can follow
 _LINE_EVERY = 10.0  # seconds between two plain lines about bytes
@@ -146,9 +146,12 @@ class Lines:
         self._stream = stream
         self._clock = clock
         self._last = clock()
+        self._began: tuple[float, int] | None = None  # when bytes began to come, and after how many
 
     def __call__(self, event: Progress) -> None:
         """Write the event's line, if it has one."""
+        if self._began is None and event.step is not Step.BEGIN:
+            self._began = self._clock(), event.total_done
         line = self._line(event)
         if line is not None:
             self._stream.write(f"{line}\n")
@@ -165,8 +168,19 @@ class Lines:
             self._last = self._clock()
             total = "" if event.total is None else f" of {format_bytes(event.total)}"
             files = f"{event.files_done} of {event.files} files"
-            return f"fetched {format_bytes(event.total_done)}{total}, {files}"
+            return f"fetched {format_bytes(event.total_done)}{total}, {files}{self._pace(event)}"
         return None
+
+    def _pace(self, event: Progress) -> str:
+        """The rate of this call so far, and the time that what is left takes at that rate."""
+        when, before = self._began or (0.0, 0)
+        seconds = self._clock() - when
+        rate = (event.total_done - before) / seconds if seconds > 0 else 0.0
+        if rate <= 0:
+            return ""
+        left = None if event.total is None else max(0, event.total - event.total_done) / rate
+        told = "" if left is None else f", {format_seconds(left)} left"
+        return f", {format_bytes(int(rate))}/s{told}"
 
 
 class Bars:
@@ -213,6 +227,13 @@ class Bars:
         bar = self._bars.get(key)
         if bar is not None:
             bar.update(done - bar.n)
+
+
+def format_seconds(seconds: float) -> str:
+    """A time for people: ``9 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def format_bytes(count: int) -> str:

@@ -133,6 +133,7 @@ class Session:
             subfolder=purpose.subfolder,
             fetch=lambda filename: self._fetch_one(work, filename, progress),
             available=lambda: self._available(work),
+            store=self._store,
         )
 
     def plan(self, ref: ModelRef, purpose: Purpose, *, mode: Mode = Mode.ONLINE) -> Plan:
@@ -290,6 +291,7 @@ class Session:
 
     def _look_again(self, work: _Work) -> _Work:
         """Plan anew, now that nobody deletes: a content seen before may be gone."""
+        self._store.check_names(work.manifest, work.needs.wanted)
         disk = self._store.inspect(work.manifest, work.needs.wanted)
         plan = make_plan(work.manifest, work.needs.wanted, disk, work.plan.mode)
         again = replace(work, plan=plan)
@@ -340,10 +342,20 @@ class Session:
     def _tracker(self, progress: Callable[[Progress], Any] | None) -> Tracker:
         from hubloader.resolve.progress import Bars, Lines, Tracker
 
+        settings = self._settings
         if progress is not None:
             return Tracker([progress])
-        if not self._settings.progress:
+        if not settings.progress:
             return Tracker()
+        if settings.log_format == "json" or settings.github_actions or settings.gitlab_ci:
+            from hubloader.resolve.logs import Groups, JsonLines
+
+            if settings.log_format == "json":
+                return Tracker([JsonLines(sys.stderr)])
+            if not sys.stderr.isatty():
+                return Tracker(
+                    [Groups(sys.stderr, "github" if settings.github_actions else "gitlab")]
+                )
         return Tracker([Bars(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)])
 
 

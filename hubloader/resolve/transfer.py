@@ -50,6 +50,7 @@ _MOST_CONNECTIONS = 16  # what aria2 uses at most to one host
 _SMALLEST_SHARE = 2 * 2**20  # bytes worth a connection of their own
 _LOOK_EVERY = 0.1  # seconds between two decisions about more connections
 _WORTH_IT = 1.1  # the rate has to grow by a tenth for still more connections
+_GRACE = 0.5  # seconds that connections get to end after an interrupt
 _BUFFER = 2**20  # bytes
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 _PROGRESS = 64 * 1024  # bytes that make an attempt count as having got somewhere
@@ -297,8 +298,21 @@ class _Crew:
 
     def run(self) -> None:
         """Bring everything; raises the first failure, when every connection has ended."""
+        try:
+            self._add(_FIRST_CONNECTIONS)
+            self._watch()
+        except BaseException:  # KeyboardInterrupt above all
+            # the writer is put down next: nobody may still be writing then
+            self._transfer.halted = True
+            with self._changed:
+                self._changed.wait_for(lambda: self._working == 0, _GRACE)
+            raise
+        if self._failures:
+            raise self._failures[0]
+
+    def _watch(self) -> None:
+        """Add connections for as long as the last ones made it faster."""
         line, writer = self._transfer.line, self._transfer.writer
-        self._add(_FIRST_CONNECTIONS)
         best, seen, when = 0.0, writer.received, line.clock()
         while self._busy():
             now, received = line.clock(), writer.received
@@ -306,8 +320,6 @@ class _Crew:
             if rate > best * _WORTH_IT:  # else the last ones brought nothing: no more
                 self._add(self._working)
             best, seen, when = max(best, rate), received, now
-        if self._failures:
-            raise self._failures[0]
 
     def _add(self, count: int) -> None:
         with self._changed:

@@ -188,11 +188,15 @@ class Calling(SpecialTokens):
             return encoded
         if target_length is not None:
             options = options._replace(max_length=target_length)
-        labels = self._encode_texts(*targets, options)
+        labels = self._for_targets()._encode_texts(*targets, options)  # noqa: SLF001 - a copy of this
         if encoded is None:
             return labels
         encoded["labels"] = labels["input_ids"]
         return encoded
+
+    def _for_targets(self) -> Calling:
+        """Give the tokenizer that frames targets: this one, but for translation models."""
+        return self
 
     def _options(self, options: CallOptions, given: dict[str, Any]) -> CallOptions:
         given = {**given, **(given.get("tokenizer_kwargs") or {})}
@@ -225,6 +229,7 @@ class Calling(SpecialTokens):
             tensors=tensor_kind(options.return_tensors),
             eager=options.return_offsets_mapping
             or options.return_overflowing_tokens  # the engine's fast road mistypes its rows
+            or self._engine.backend.post_processor is None  # and pairs that nothing frames
             or self._engine.exposed,
             warn_above=self.model_max_length
             if options.verbose and chosen.max_length is None and self.model_max_length

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GENERIC",
     "Family",
+    "FramingFamily",
     "TokenizerClass",
     "class_for_model_type",
     "class_named",
@@ -40,9 +41,12 @@ class TokenizerClass:
     arguments, ``legacy_options`` those that hold only where legacy files are converted.
     ``bert_flags``: three init arguments also set flags of tokenizer.json's normalizer.
     ``word_end``: what decoding turns into a space, where the engine's decoder does not.
-    The last three are flags of special tokens that are given as text, where legacy files are
+    ``other_files``: any one of them may stand in for ``legacy_files``. ``framed_by``: init
+    arguments that decide what stands around a text, of tokenizer.json's too. ``keep_conversion``:
+    converting takes so much longer than reading a tokenizer.json that it is done once and kept.
+    The last four are flags of special tokens that are given as text, where legacy files are
     converted: whether normalizers touch them, whether the mask takes the space before it, and
-    whether normalizers touch the mask.
+    whether normalizers touch the mask, or the unknown token.
     """
 
     name: str
@@ -58,10 +62,18 @@ class TokenizerClass:
     specials_normalized: bool = False
     mask_lstrip: bool = False
     mask_normalized: bool = False
+    unk_normalized: bool = False
+    other_files: tuple[str, ...] = ()
+    framed_by: frozenset[str] = frozenset()
+    keep_conversion: bool = False
 
 
 class Family(Protocol):
-    """What a module under ``families`` offers."""
+    """What a module under ``families`` offers.
+
+    It may also have ``settle(kind, settings)``, which gives the init arguments with those worked
+    out that depend on others. Where a class has ``framed_by`` it is a ``FramingFamily``.
+    """
 
     CLASSES: tuple[TokenizerClass, ...]
     CLASS_NAMES: frozenset[str]
@@ -71,6 +83,15 @@ class Family(Protocol):
         self, files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]
     ) -> tokenizers.Tokenizer:
         """Make the engine of ``kind`` from its legacy files and the merged init arguments."""
+
+
+class FramingFamily(Family, Protocol):
+    """A family whose init arguments decide what stands around a text."""
+
+    def frame(
+        self, engine: tokenizers.Tokenizer, kind: TokenizerClass, settings: Mapping[str, Any]
+    ) -> None:
+        """Set what stands around a text."""
 
 
 GENERIC = TokenizerClass(

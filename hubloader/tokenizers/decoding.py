@@ -70,9 +70,7 @@ class Decoding(TokenizerState):
     def _decode_rows(
         self, rows: list[list[int]], skip_special_tokens: bool, clean_up: bool | None
     ) -> list[str]:
-        texts: list[str] = self._engine.backend.decode_batch(
-            rows, skip_special_tokens=skip_special_tokens
-        )
+        texts = self._engine.decode(rows, skip_special_tokens=skip_special_tokens)
         end = self.kind.word_end
         if end:
             texts = [text.replace(end, " ").strip() for text in texts]

@@ -20,7 +20,7 @@ import tokenizers
 from hubloader.tokenizers.reading import engine_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Engine", "Truncation"]
 
@@ -45,12 +45,39 @@ class Engine:
         self._backend = backend
         self._views: dict[tuple[Truncation | None, bool], tokenizers.Tokenizer] = {}
         self._lock = threading.Lock()
+        self._renamed: dict[int, str] | None = None
         self.exposed = False
 
     @property
     def backend(self) -> tokenizers.Tokenizer:
         """The engine, for reading: nobody outside changes what this returns."""
         return self._backend
+
+    def decode(self, rows: list[list[int]], *, skip_special_tokens: bool) -> list[str]:
+        """Turn rows of ids into texts.
+
+        Of an added token that is matched after normalizing the engine gives the normalized text,
+        "[cls]" or "▁<s>", and so does not find it among the special ones either. Where there is
+        such a token the rows are put together here.
+        """
+        if self._renamed is None or self.exposed:
+            self._renamed = _renamed(self._backend)
+        if not self._renamed:
+            texts: list[str] = self._backend.decode_batch(
+                rows, skip_special_tokens=skip_special_tokens
+            )
+            return texts
+        names: dict[int, str | None] = {**self._renamed}
+        if skip_special_tokens:
+            added = self._backend.get_added_tokens_decoder()
+            names.update(dict.fromkeys(i for i, token in added.items() if token.special))
+        return [self._decode_row(row, names) for row in rows]
+
+    def _decode_row(self, row: list[int], names: Mapping[int, str | None]) -> str:
+        found = [names[i] if i in names else self._backend.id_to_token(i) for i in row]
+        texts = [text for text in found if text is not None]
+        decoder = self._backend.decoder
+        return " ".join(texts) if decoder is None else str(decoder.decode(texts))
 
     def expose(self) -> tokenizers.Tokenizer:
         """Hand the engine itself to a caller, who may change it from now on."""
@@ -97,6 +124,7 @@ class Engine:
             count: int = add(list(tokens))
             self._backend = changed
             self._views = {}
+            self._renamed = None
         return count
 
     def replace_part(self, name: str, part: Any) -> None:
@@ -106,6 +134,7 @@ class Engine:
             setattr(changed, name, part)
             self._backend = changed
             self._views = {}
+            self._renamed = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"json": self._backend.to_str()}
@@ -127,3 +156,13 @@ def _copy(engine: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     if added:
         made.add_tokens([added[index] for index in sorted(added)])
     return made
+
+
+def _renamed(engine: tokenizers.Tokenizer) -> dict[int, str]:
+    """Give the added tokens that the engine calls otherwise than they are written."""
+    added = engine.get_added_tokens_decoder()
+    return {
+        index: token.content
+        for index, token in added.items()
+        if token.normalized and engine.id_to_token(index) != token.content
+    }

@@ -3,7 +3,9 @@
 Both list byte strings, the earlier the sooner merged. The engine wants pairs: every two listed
 strings that join to a third may be merged, at the third's rank.
 
-Source: transformers 4.57.6 ``convert_slow_tokenizer.py``: TikTokenConverter, MistralConverter.
+Source: transformers 4.57.6 ``convert_slow_tokenizer.py``: TikTokenConverter, and 5.23
+``integrations/mistral/tokenizer.py``: MistralConverter. 4.57 gave tekken's special tokens ids that
+its byte strings have too, which no model was trained with.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ _MAX_TOKENS = 1 << 21
 _MAX_TOKEN_BYTES = 1024
 _MAX_SPLITS = 1 << 26
 _MAX_PATTERN = 4096
+_MAX_SPECIAL = 1 << 16
 
 
 class RankedVocabulary(NamedTuple):
     """Byte strings by id, and how a text is cut before them.
 
-    ``leading`` are special tokens with the first ids, which byte strings may have as well: that is
-    how transformers reads tekken.json.
+    ``leading`` are special tokens with the first ids; byte strings come after them.
     """
 
     ranks: Mapping[bytes, int]
@@ -65,27 +67,30 @@ def build_ranked(files: FileSet, name: str, special: Sequence[str | AddedToken])
 
     """
     raw = read_model_bytes(files, name)
-    found = sniff_vocabulary(raw)
     try:
-        if found is VocabularyFormat.TIKTOKEN:
-            vocabulary = parse_tiktoken(raw)
-        elif found is VocabularyFormat.JSON:
-            vocabulary = parse_tekken(raw)
-        else:
-            raise UnknownTokenizer(
-                f"it is {found.value}, not a tiktoken vocabulary or a tekken.json", hint=found.hint
-            )
+        vocabulary = _parse(raw)
     except (CorruptFile, UnsafeFile, UnknownTokenizer) as error:
         message = f"{files.describe(name)}: {error.message}"
         raise type(error)(message, hint=error.hint, filename=name) from None
     engine = _engine(vocabulary)
     if vocabulary.leading:
-        engine.add_tokens(list(vocabulary.leading))
+        engine.add_special_tokens(list(vocabulary.leading))
     else:
         engine.add_special_tokens(
             [AddedToken(str(token), normalized=False, special=True) for token in special]
         )
     return engine
+
+
+def _parse(raw: bytes) -> RankedVocabulary:
+    found = sniff_vocabulary(raw)
+    if found is VocabularyFormat.TIKTOKEN:
+        return parse_tiktoken(raw)
+    if found is VocabularyFormat.JSON:
+        return parse_tekken(raw)
+    raise UnknownTokenizer(
+        f"it is {found.value}, not a tiktoken vocabulary or a tekken.json", hint=found.hint
+    )
 
 
 def parse_tiktoken(raw: bytes) -> RankedVocabulary:
@@ -121,19 +126,31 @@ def parse_tekken(raw: bytes) -> RankedVocabulary:
     """
     try:
         whole = json.loads(raw)
-        pattern = whole["config"]["pattern"]
+        config = whole["config"]
+        pattern = config["pattern"]
         listed = [entry["token_bytes"].encode("ascii") for entry in whole["vocab"]]
-        leading = tuple(
-            AddedToken(entry["token_str"], special=bool(entry["is_control"]))
-            for entry in whole["special_tokens"]
+        named = sorted(
+            (int(entry["rank"]), str(entry["token_str"])) for entry in whole["special_tokens"]
         )
+        first = int(config.get("default_num_special_tokens") or len(named))
+        size = config.get("default_vocab_size")
+        last = len(listed) if size is None else int(size) - first
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptFile(f"it is not a tekken.json: {type(error).__name__}: {error}") from None
     if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN:
         raise UnsafeFile(f"its pattern is no text of up to {_MAX_PATTERN} characters")
+    if [rank for rank, _ in named] != list(range(len(named))) or last < 0:
+        raise CorruptFile("its special tokens are not numbered from 0 without a gap")
+    if not len(named) <= first <= _MAX_SPECIAL:
+        raise UnsafeFile(f"it has {first} special tokens: not {len(named)} to {_MAX_SPECIAL}")
+    texts = [text for _, text in named]
+    texts += [f"<SPECIAL_{number}>" for number in range(len(named), first)]
+    if len(set(texts)) != first or "" in texts:
+        raise CorruptFile("one of its special tokens stands twice, or is empty")
     ranks: dict[bytes, int] = {}
-    for rank, encoded in enumerate(listed):
+    for rank, encoded in enumerate(listed[:last]):
         _put(ranks, encoded, rank, f"token {rank}")
+    leading = tuple(AddedToken(text, special=True) for text in texts)
     return RankedVocabulary(ranks, leading, pattern)
 
 
@@ -154,8 +171,9 @@ def _put(ranks: dict[bytes, int], encoded: bytes, rank: int, where: str) -> None
 def _engine(vocabulary: RankedVocabulary) -> Tokenizer:
     letters = _byte_letters()
     texts = {token: "".join(map(letters.__getitem__, token)) for token in vocabulary.ranks}
-    ids: dict[str, int] = {token.content: i for i, token in enumerate(vocabulary.leading)}
-    ids.update({texts[token]: rank for token, rank in vocabulary.ranks.items()})
+    first = len(vocabulary.leading)
+    ids = {texts[token]: first + rank for token, rank in vocabulary.ranks.items()}
+    ids.update({token.content: index for index, token in enumerate(vocabulary.leading)})
     model = BPE(ids, _merges(vocabulary.ranks, texts), fuse_unk=False)
     model.ignore_merges = True
     engine = Tokenizer(model)

@@ -21,7 +21,13 @@ __all__ = ["Saving"]
 # What every tokenizer says of itself, whether its files said it or not.
 _ALWAYS_SAVED = ("model_max_length", "clean_up_tokenization_spaces")
 _NEVER_SAVED = frozenset(
-    {"added_tokens_decoder", "chat_template", "name_or_path", "tokenizer_class"}
+    {
+        "added_tokens_decoder",
+        "chat_template",
+        "fast_tokenizer_files",
+        "name_or_path",
+        "tokenizer_class",
+    }
 )
 
 

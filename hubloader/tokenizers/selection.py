@@ -2,10 +2,13 @@
 
 tokenizer.json is taken as it is wherever there is one. Without it, the family of the declared
 class, or of the model's type, reads its legacy files.
+
+Source: transformers 4.57.6 ``get_fast_tokenizer_file`` for a tokenizer.json in several versions.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ from hubloader.tokenizers.classes import (
     class_for_model_type,
     class_named,
 )
+from hubloader.tokenizers.families.ranked import ranked_file
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -25,20 +29,26 @@ if TYPE_CHECKING:
 __all__ = ["TOKENIZER_FILE", "TokenizerSelection", "select_tokenizer"]
 
 TOKENIZER_FILE = "tokenizer.json"
+_VERSIONED = re.compile(r"tokenizer\.(\d+(?:\.\d+)*)\.json")
+_SPEAKS = (4, 57, 6)  # the version of transformers whose tokenizers are made here
 
 
 @dataclass(frozen=True)
 class TokenizerSelection:
-    """The class, the files it is built from, and why: ``reasons`` are sentences for people."""
+    """The class, the files it is built from, and why: ``reasons`` are sentences for people.
+
+    ``family`` names the module that converts legacy files, "" where a tokenizer.json is run.
+    """
 
     kind: TokenizerClass
     files: tuple[str, ...]
     reasons: tuple[str, ...]
+    family: str = ""
 
     @property
     def from_tokenizer_json(self) -> bool:
-        """Whether tokenizer.json is run as it is (else: legacy files are converted)."""
-        return self.files == (TOKENIZER_FILE,)
+        """Whether a tokenizer.json is run as it is (else: legacy files are converted)."""
+        return not self.family
 
 
 def select_tokenizer(
@@ -59,15 +69,24 @@ def select_tokenizer(
     kind, why = _choose_class(config, asked)
     if config.wants_code is not None:
         why = (*why, f"the repository has code of its own ({config.wants_code}), never run here")
-    if TOKENIZER_FILE in names:
+    file = _tokenizer_file(names, config)
+    if file is not None:
         return TokenizerSelection(
             kind or GENERIC,
-            (TOKENIZER_FILE,),
-            (*why, "there is a tokenizer.json: it is run as it is"),
+            (file,),
+            (*why, f"there is a {file}: it is run as it is"),
         )
     if kind is None or not kind.family:
+        ranked = ranked_file(names)
+        if ranked is not None and (kind is None or kind is GENERIC):
+            why = (*why, f"there is no tokenizer.json: {ranked} is converted")
+            return TokenizerSelection(GENERIC, (ranked,), why, "ranked")
         raise _unknown(names, config, kind)
     missing = [name for name in kind.legacy_files if name not in names]
+    other = next((name for name in kind.other_files if name in names), None)
+    if missing and other is not None:
+        why = (*why, f"there is no tokenizer.json: {other} is converted")
+        return TokenizerSelection(kind, (other,), why, kind.family)
     if missing:
         raise UnknownTokenizer(
             f"there is no tokenizer.json, and no {' and no '.join(missing)}, "
@@ -78,7 +97,22 @@ def select_tokenizer(
         kind,
         kind.legacy_files,
         (*why, f"there is no tokenizer.json: {', '.join(kind.legacy_files)} is converted"),
+        kind.family,
     )
+
+
+def _tokenizer_file(names: AbstractSet[str], config: TokenizerConfig) -> str | None:
+    """Of several versions the newest that is spoken here; one that is not there is no choice."""
+    listed = config.values.get("fast_tokenizer_files")
+    found: list[tuple[tuple[int, ...], str]] = [
+        (tuple(map(int, match[1].split("."))), name)
+        for name in (listed if isinstance(listed, (list, tuple)) else ())
+        if name in names and (match := _VERSIONED.fullmatch(str(name)))
+    ]
+    spoken = [name for version, name in sorted(found) if version <= _SPEAKS]
+    if spoken:
+        return spoken[-1]
+    return TOKENIZER_FILE if TOKENIZER_FILE in names else None
 
 
 def _choose_class(

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
     from hubloader.types import FileSet
 
-__all__ = ["Scored", "framing_id", "make_engine", "merges_of", "model_from", "read_sentencepiece_model"]
+__all__ = [
+    "Scored",
+    "framing_id",
+    "make_engine",
+    "merges_of",
+    "model_from",
+    "read_sentencepiece_model",
+]
 
 Scored = tuple[str, float]
 """A piece and its score, as the engine takes them."""

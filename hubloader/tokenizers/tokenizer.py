@@ -5,7 +5,8 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerFast``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING, Any, cast
 
 import tokenizers
 from tokenizers import AddedToken
@@ -17,10 +18,11 @@ from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_conf
 from hubloader.tokenizers.decoding import Decoding
 from hubloader.tokenizers.engine import Engine
 from hubloader.tokenizers.flags import apply_flags
+from hubloader.tokenizers.kept import convert
 from hubloader.tokenizers.legacy_calls import LegacyCalls
 from hubloader.tokenizers.reading import engine_errors
 from hubloader.tokenizers.saving import Saving
-from hubloader.tokenizers.selection import TOKENIZER_FILE, select_tokenizer
+from hubloader.tokenizers.selection import select_tokenizer
 from hubloader.tokenizers.state import NO_MAX_LENGTH
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from hubloader.tokenizers.classes import FramingFamily
     from hubloader.types import FileSet
 
 __all__ = ["Tokenizer"]
@@ -108,14 +111,58 @@ class Tokenizer(LegacyCalls, Decoding, Saving):
             if not selection.from_tokenizer_json:
                 defaults.update(kind.legacy_options)
             settings = {**defaults, **config.values, "name_or_path": name_or_path}
+            family = family_named(kind.family) if kind.family else None
+            if family is not None and hasattr(family, "settle"):
+                settings = family.settle(kind, settings)
             if selection.from_tokenizer_json:
-                backend = _load_tokenizer_json(files)
+                backend = _load_tokenizer_json(files, selection.files[0])
                 apply_flags(backend, kind, settings, config.values)
+                if family is not None and kind.framed_by & config.values.keys():
+                    cast("FramingFamily", family).frame(backend, kind, settings)
             else:
-                with engine_errors(files.describe(kind.legacy_files[0]), kind.legacy_files[0]):
-                    backend = family_named(kind.family).build(files, kind, settings)
+                first = selection.files[0]
+                with engine_errors(files.describe(first), first):
+                    backend = convert(files, selection, settings)
                 settings = _flagged(kind, settings)
-            return cls._class_of(kind)(backend, kind, settings, config.added_tokens)
+            made = cls._class_of(kind)
+            tokenizer = made.__new__(made)
+            # A class by name is called with the names of files: what it is made of is set here.
+            Tokenizer.__init__(tokenizer, backend, kind, settings, config.added_tokens)
+            return tokenizer
+
+    @classmethod
+    def from_engine(
+        cls, backend: tokenizers.Tokenizer, kind: TokenizerClass, settings: Mapping[str, Any]
+    ) -> Tokenizer:
+        """Make a tokenizer of class ``kind`` around a copy of an engine.
+
+        Args:
+            backend: the engine; it stays the caller's.
+            kind: the class: its special tokens and defaults hold where ``settings`` say nothing.
+            settings: init arguments.
+
+        """
+        with engine_errors("the given tokenizer"):
+            own = tokenizers.Tokenizer.from_str(backend.to_str())
+        merged = {**kind.options, **kind.special_tokens, **settings}
+        apply_flags(own, kind, merged, settings)
+        return Tokenizer(own, kind, merged)
+
+    def _for_targets(self) -> Self:
+        """Give the tokenizer that frames targets: of translation models, in their language."""
+        if "tgt_lang" not in self.kind.options:
+            return self
+        language = self.init_kwargs.get("tgt_lang")
+        if not isinstance(language, str):
+            raise TypeError(  # as transformers does
+                "text_target needs a language: give tgt_lang to from_pretrained"
+            )
+        made = copy.copy(self)
+        engine = tokenizers.Tokenizer.from_str(self._engine.backend.to_str())
+        family = cast("FramingFamily", family_named(self.kind.family))
+        family.frame(engine, self.kind, {**self.init_kwargs, "src_lang": language})
+        made._engine = Engine(engine)  # noqa: SLF001 - another of the same class
+        return made
 
     @classmethod
     def _class_of(cls, kind: TokenizerClass) -> type[Self]:
@@ -140,9 +187,12 @@ class Tokenizer(LegacyCalls, Decoding, Saving):
         known = {repr(token) for token in present.values()}
         missing = [token for _, token in sorted(added_tokens.items()) if repr(token) not in known]
         texts = {token.content for token in present.values()} | {str(token) for token in missing}
-        missing += [
-            _special(token) for token in self.all_special_tokens_extended if str(token) not in texts
-        ]
+        known |= {repr(token) for token in missing}
+        for token in self.all_special_tokens_extended:
+            marked = _special(token)
+            # One that has flags of its own changes those of the token that is there.
+            if (repr(marked) not in known) if token is marked else (str(token) not in texts):
+                missing.append(marked)
         special = set(self.all_special_tokens)
         for token in missing:
             token.special = token.special or token.content in special
@@ -164,7 +214,10 @@ class Tokenizer(LegacyCalls, Decoding, Saving):
 
 
 def _special(token: str | AddedToken) -> AddedToken:
-    return AddedToken(token, special=True) if isinstance(token, str) else token
+    if isinstance(token, str):
+        return AddedToken(token, special=True)
+    token.special = True
+    return token
 
 
 def _flagged(kind: TokenizerClass, settings: dict[str, Any]) -> dict[str, Any]:
@@ -172,14 +225,12 @@ def _flagged(kind: TokenizerClass, settings: dict[str, Any]) -> dict[str, Any]:
     flagged = dict(settings)
     for name in SPECIAL_TOKEN_NAMES:
         text = settings.get(name)
-        if isinstance(text, str):
-            mask = name == "mask_token"
-            flagged[name] = AddedToken(
-                text,
-                special=True,
-                lstrip=mask and kind.mask_lstrip,
-                normalized=kind.mask_normalized if mask else kind.specials_normalized,
-            )
+        mask, unknown = name == "mask_token", name == "unk_token"
+        lstrip = mask and kind.mask_lstrip
+        normalized = kind.mask_normalized if mask else kind.specials_normalized
+        normalized = normalized or (unknown and kind.unk_normalized)
+        if isinstance(text, str) and (lstrip or normalized):
+            flagged[name] = AddedToken(text, special=True, lstrip=lstrip, normalized=normalized)
     return flagged
 
 
@@ -195,7 +246,7 @@ def _with_baked_in(backend: tokenizers.Tokenizer, given: dict[str, Any]) -> dict
     return given
 
 
-def _load_tokenizer_json(files: FileSet) -> tokenizers.Tokenizer:
-    text = read_tokenizer_json(files, TOKENIZER_FILE)
-    with engine_errors(files.describe(TOKENIZER_FILE), TOKENIZER_FILE):
+def _load_tokenizer_json(files: FileSet, name: str) -> tokenizers.Tokenizer:
+    text = read_tokenizer_json(files, name)
+    with engine_errors(files.describe(name), name):
         return tokenizers.Tokenizer.from_buffer(text)

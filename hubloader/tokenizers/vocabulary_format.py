@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["VocabularyFormat", "sniff_vocabulary"]
 
@@ -41,24 +45,27 @@ class VocabularyFormat(Enum):
 
 def sniff_vocabulary(raw: bytes) -> VocabularyFormat:
     """Tell the format from the first bytes."""
-    if not raw:
-        return VocabularyFormat.EMPTY
     head = raw[:_HEAD]
-    for start, found in (
-        (b"version https://git-lfs", VocabularyFormat.LFS_POINTER),
-        (b"PK\x03\x04", VocabularyFormat.ZIP),
-        (b"GGUF", VocabularyFormat.GGUF),
-    ):
-        if head.startswith(start):
-            return found
-    # A SentencePiece model begins with its first piece: field 1, a length, field 1 of the piece.
-    if len(head) > 2 and head[0] == 0x0A and head[2 if head[1] < 0x80 else 3 : 4][:1] == b"\x0a":
-        return VocabularyFormat.SENTENCEPIECE
-    if _TIKTOKEN_LINE.match(head):
-        return VocabularyFormat.TIKTOKEN
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text[:1] in {b"{", b"["}:
-        return VocabularyFormat.JSON
-    if text[:1] == b"<":
-        return VocabularyFormat.HTML
-    return VocabularyFormat.UNKNOWN
+    return next((found for found, matches in _SIGNS if matches(head)), VocabularyFormat.UNKNOWN)
+
+
+def _is_sentencepiece(head: bytes) -> bool:
+    """Whether it begins with a piece: field 1, its length in one or two bytes, field 1 of it."""
+    length = 1 if head[1:2] < b"\x80" else 2
+    return head[:1] == b"\n" and head[1 + length : 2 + length] == b"\n"
+
+
+def _first_letter(head: bytes) -> bytes:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+
+
+_SIGNS: tuple[tuple[VocabularyFormat, Callable[[bytes], object]], ...] = (
+    (VocabularyFormat.EMPTY, lambda head: not head),
+    (VocabularyFormat.LFS_POINTER, lambda head: head.startswith(b"version https://git-lfs")),
+    (VocabularyFormat.ZIP, lambda head: head.startswith(b"PK\x03\x04")),
+    (VocabularyFormat.GGUF, lambda head: head.startswith(b"GGUF")),
+    (VocabularyFormat.SENTENCEPIECE, _is_sentencepiece),
+    (VocabularyFormat.TIKTOKEN, _TIKTOKEN_LINE.match),
+    (VocabularyFormat.JSON, lambda head: _first_letter(head) in {b"{", b"["}),
+    (VocabularyFormat.HTML, lambda head: _first_letter(head) == b"<"),
+)

@@ -53,18 +53,26 @@ inputs = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def pair():
+# Both libraries read one tokenizer.json of ours: what 5.23 makes of legacy files differs (see
+# tests/conformance/test_tokenizer_differences.py), what it makes of this must not.
+FAMILIES = {
+    "bert": (CHECKPOINT, "bert", {"clean_up_tokenization_spaces": False}),
+    "gpt2": (FIXTURES / "tokenizers" / "gpt2", "gpt2", {"pad_token": "<|endoftext|>"}),
+    "roberta": (FIXTURES / "tokenizers" / "roberta", "roberta", {"add_prefix_space": True}),
+}
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def pair(request, tmp_path_factory):
     transformers = pytest.importorskip("transformers", minversion="5.0")
     transformers.logging.set_verbosity_error()
-    theirs = transformers.BertTokenizer.from_pretrained(str(CHECKPOINT), model_max_length=24)
-    ours = AutoTokenizer.from_pretrained(
-        CHECKPOINT,
-        tokenizer_type="bert",
-        model_max_length=24,
-        clean_up_tokenization_spaces=False,
+    source, family, settings = FAMILIES[request.param]
+    folder = tmp_path_factory.mktemp(family)
+    made = AutoTokenizer.from_pretrained(
+        source, tokenizer_type=family, model_max_length=24, **settings
     )
-    return ours, theirs
+    made.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder), transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def outcome(tokenizer, text, second, options):
@@ -113,6 +121,8 @@ def test_words_give_what_transformers_gives(pair, batch, options):
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(text=texts, skip=st.booleans(), clean=st.sampled_from([None, True, False]))
 def test_ids_are_decoded_to_what_transformers_gives(pair, text, skip, clean):
+    if clean and "Bert" not in type(pair[0]).__name__:
+        clean = False  # 5.23 ignores True for BPE: test_tokenizer_differences.py
     options = {"skip_special_tokens": skip, "clean_up_tokenization_spaces": clean}
     ids = pair[0](text, truncation=True)["input_ids"]
     ours, theirs = (tokenizer.decode(ids, **options) for tokenizer in pair)
@@ -148,7 +158,7 @@ def test_a_folder_that_hubloader_saved_is_read_by_transformers_to_the_same(pair,
     ours = pair[0]
     ours.save_pretrained(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
-    assert type(theirs).__name__ == "BertTokenizer"
+    assert type(theirs).__name__ == type(ours).__name__
     for text in TEXTS:
         assert dict(theirs(text)) == dict(ours(text))
     assert theirs.model_max_length == ours.model_max_length

@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from weight_files import flax_array, msgpack
+from weight_files import flax_tree, msgpack
 
 import hubloader
 from hubloader.errors import WeightsMismatch
@@ -18,11 +18,17 @@ MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
 FAMILIES = ["bert-tiny", "distilbert-tiny"]
 
 
-@pytest.fixture(params=["numpy", pytest.param("torch", marks=pytest.mark.torch)])
+@pytest.fixture(
+    params=[
+        "numpy",
+        pytest.param("torch", marks=pytest.mark.torch),
+        pytest.param("tensorflow", marks=pytest.mark.tensorflow),
+    ]
+)
 def facade(request):
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
-    prefix = {"numpy": "Np", "torch": ""}[request.param]
+    prefix = {"numpy": "Np", "torch": "", "tensorflow": "TF"}[request.param]
     return getattr(hubloader, f"{prefix}AutoModelForSequenceClassification")
 
 
@@ -50,8 +56,8 @@ def folder(source, tmp_path):
 
 def logits(facade, folder, **options):
     model = facade.from_pretrained(folder, **options)
-    if facade is hubloader.NpAutoModelForSequenceClassification:
-        return model(IDS, MASK).logits
+    if facade.backend != "torch":
+        return np.asarray(model(np.array(IDS), attention_mask=np.array(MASK)).logits)
     import torch
 
     return model(torch.tensor(IDS), torch.tensor(MASK)).logits.detach().numpy()
@@ -82,23 +88,6 @@ def test_safetensors_in_tensorflow_naming_is_converted(
     save_safetensors(arrays, folder / "model.safetensors", metadata)
 
     assert np.abs(logits(facade, folder) - expected).max() < 1e-6
-
-
-def flax_tree(arrays):
-    """PyTorch's names and layout as Flax' own: Dense kernels turned, LayerNorm scale."""
-    tree: dict = {}
-    for name, array in arrays.items():
-        *path, leaf = name.split(".")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        if leaf == "weight" and "norm" in path[-1].lower():
-            leaf = "scale"
-        elif leaf == "weight":
-            leaf = "embedding" if path[-1].endswith("embeddings") else "kernel"
-        stored = array.T if leaf == "kernel" else array
-        node[leaf] = flax_array(np.ascontiguousarray(stored))
-    return tree
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

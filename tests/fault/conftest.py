@@ -13,6 +13,8 @@ from network_world import VOCAB, WEIGHTS, World, contents, shrink, write_repo
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--kill-points", type=int, default=30, help="kills of a running download")
+    group.addoption("--machine", type=int, default=25, help="examples of the cache's machine")
+    group.addoption("--race-seconds", type=float, default=8.0, help="length of the cache's races")
     group.addoption("--chaos", type=int, default=60, help="random series of network faults")
 
 

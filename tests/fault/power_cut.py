@@ -3,7 +3,7 @@
 What is promised of a disk: content is there after fsync of the file, a name after fsync of its
 folder (or either after syncfs), and a rename happens or does not. Everything else may be lost or
 kept in any combination; content that was not synced may also be zeros or a part, with the right
-length and time. Folders are not renamed while recording.
+length and time.
 """
 
 from __future__ import annotations
@@ -181,7 +181,10 @@ class Recorder:
         self._change((path, None))
 
     def _on_replace(self, _result: None, source: str, target: str) -> None:
-        self._change((source, None), (target, self._names[source]))
+        inside = [name for name in self._names if name.startswith(source + os.sep)]
+        moved = [(target + name[len(source) :], self._names[name]) for name in inside]
+        gone: list[tuple[str, Node | None]] = [(name, None) for name in (*inside, source)]
+        self._change(*gone, *moved, (target, self._names[source]))
 
     _on_rename = _on_replace
 

@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import pytest
 
 import hubloader
 import hubloader.locking.desk
+from hubloader.cache.store import CacheStore
 from hubloader.errors import CacheMiss, EntryNotFound, IntegrityError, LockOutOfDate
 from hubloader.locking.lockfile import format_lock, parse_lock
+from hubloader.locking.values import Lock
 from hubloader.mirror import MirrorServer
 
 TINY = "fixtures/bert-tiny-sentiment"
@@ -209,8 +212,10 @@ def test_check_says_what_does_not_fit_without_a_network(run: Run, project: Path)
         (f'[policy]\nlicenses = ["mit"]\n[models.a]\nrepo = "{TINY}"\n', 9, "apache-2.0"),
         (f'[policy]\nmax-bytes = "1kB"\n[models.a]\nrepo = "{TINY}"\n', 9, "max-bytes"),
         (
-            '[models.a]\nrepo = "fixtures/bert-tiny-gated"\n'
-            '[models.b]\nrepo = "fixtures/nothing"\n',
+            (
+                '[models.a]\nrepo = "fixtures/bert-tiny-gated"\n'
+                '[models.b]\nrepo = "fixtures/nothing"\n'
+            ),
             4,
             "fixtures/nothing",
         ),
@@ -260,8 +265,8 @@ def test_two_branches_of_a_lock_are_merged(run: Run, project: Path):
     run("lock")
     whole = (project / "models.lock").read_text()
     first, second = lock_of(project).models
-    ours = format_lock(type(lock_of(project))((first,))).removeprefix("version = 1\n")
-    theirs = format_lock(type(lock_of(project))((second,))).removeprefix("version = 1\n")
+    ours = format_lock(Lock((first,))).removeprefix("version = 1\n")
+    theirs = format_lock(Lock((second,))).removeprefix("version = 1\n")
     conflict = f"version = 1\n<<<<<<< HEAD\n{ours}=======\n{theirs}>>>>>>> other\n"
     (project / "models.lock").write_text(conflict)
 
@@ -449,11 +454,10 @@ def test_bytes_other_than_the_locked_ones_are_refused(run: Run, project: Path, h
     text = (project / "models.lock").read_text()
     (model,) = parse_lock(text).models
     files = tuple(
-        type(f)(f.path, f.size, "0" * 64, f.git_sha1) if f.path == "config.json" else f
-        for f in model.files
+        replace(f, sha256="0" * 64) if f.path == "config.json" else f for f in model.files
     )
-    forged = type(model)(**{**model.__dict__, "files": files})
-    (project / "models.lock").write_text(format_lock(type(lock_of(project))((forged,))))
+    forged = replace(model, files=files)
+    (project / "models.lock").write_text(format_lock(Lock((forged,))))
 
     ended = run("sync", "--frozen")
 
@@ -597,6 +601,111 @@ print("loaded")
     )
 
     assert done.stdout.strip() == "loaded", done.stderr
+
+
+# what a log shows
+
+
+def test_a_log_has_a_line_a_file_and_no_bar(run: Run, project: Path):
+    toml(project)
+    run("lock")
+
+    plain = run("sync", "--frozen").err
+    assert "fetched model.safetensors" in plain
+    assert "\r" not in plain
+
+
+def test_a_json_log_is_one_event_a_line(run: Run, project: Path):
+    toml(project)
+    run("lock")
+
+    ended = run("sync", "--frozen", "--log-format", "json", "--json")
+
+    events = [json.loads(line) for line in ended.err.splitlines()]
+    assert events[0]["event"] == "begin"
+    assert events[-1]["event"] == "end"
+    assert ended.json["ok"]
+
+
+def test_the_log_of_a_ci_is_folded(run: Run, project: Path, tmp_path: Path):
+    toml(project)
+    run("lock")
+
+    github = run("sync", "--frozen", GITHUB_ACTIONS="true").err
+    gitlab = run("sync", "--frozen", GITLAB_CI="true", HF_HOME=str(tmp_path / "two")).err
+
+    assert github.startswith("::group::hubloader: 1 files")
+    assert "\n::endgroup::\nfetched 1 of 1 files" in github
+    assert "section_start:" in gitlab
+
+
+def test_a_terminal_gets_a_bar(run: Run, project: Path, hub: MirrorServer, tmp_path: Path):
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
+    toml(project)
+    run("lock")
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "hubloader", "sync", "--frozen"]
+    process = subprocess.Popen(command, cwd=project, env=env, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # Linux's end of a terminal
+            break
+        if not data:
+            break
+        shown += data
+    os.close(ours)
+
+    assert process.wait(timeout=60) == 0
+    assert b"Fetching" in shown
+    assert b"sentiment" in shown
+
+
+# limits
+
+
+def test_a_lock_that_is_held_too_long_is_10_and_says_by_whom(
+    run: Run, project: Path, tmp_path: Path
+):
+    toml(project)
+    run("lock")
+    weights = next(f for f in lock_of(project).models[0].files if f.git_sha1 is None)
+    store = CacheStore(tmp_path / "home/hub")
+
+    with store.blob_lock(lock_of(project).models[0].repo, weights.sha256):
+        ended = run("sync", "--frozen", "--wait-lock", "0.2")
+
+    assert ended.code == 10
+    assert str(os.getpid()) in ended.err
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_byte(
+    run: Run, project: Path, hub: MirrorServer
+):
+    toml(project)
+    run("lock")
+    text = (project / "models.lock").read_text()
+    (model,) = parse_lock(text).models
+    files = tuple(replace(f, size=2**60) if f.git_sha1 is None else f for f in model.files)
+    (project / "models.lock").write_text(format_lock(Lock((replace(model, files=files),))))
+    hub.forget()
+
+    assert run("sync", "--frozen").code == 8
+    assert hub.requests == ()
+
+
+def test_nothing_reachable_is_75_and_a_few_tries(run: Run, project: Path):
+    toml(project)
+    assert run("lock", HF_ENDPOINT=NOWHERE).code == 75
+    run("lock")
+    ended = run("sync", "--frozen", "--retries", "0", "--timeout", "1", HF_ENDPOINT=NOWHERE)
+    assert ended.code == 75
+    assert run("sync", "--limit-rate", "fast").code == 2
+    assert run("sync", "--jobs", "0").code == 2
 
 
 # interrupts

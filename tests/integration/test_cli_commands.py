@@ -193,6 +193,18 @@ def test_info_shows_files_sizes_and_what_is_cached(run: Run) -> None:
     assert any(line.split() == ["config.json", "754", "B", "cached"] for line in lines)
 
 
+def test_info_says_which_tokenizer_and_why(run: Run) -> None:
+    before = run("info", TINY).out
+    run("prefetch", TINY, "--for", "tokenizer")
+    document = run("info", TINY, "--json").json
+
+    assert "not in the cache, decide which class it is" in before
+    assert document["tokenizer"]["class"] == "BertTokenizer"
+    assert document["tokenizer"]["files"] == ["tokenizer.json"]
+    assert "there is a tokenizer.json: it is run as it is" in document["tokenizer"]["reasons"]
+    assert "tokenizer: BertTokenizer from tokenizer.json: the repository" in run("info", TINY).out
+
+
 def test_info_downloads_nothing(run: Run, tmp_path: Path) -> None:
     assert run("info", TINY).code == 0
 
@@ -257,6 +269,33 @@ def test_classify_says_label_and_score_without_a_framework(run: Run) -> None:
     labels = [result["label"] for result in ended.json["results"]]
     assert labels == ["POSITIVE", "NEGATIVE"]
     assert all(0.5 < result["score"] <= 1 for result in ended.json["results"])
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        pytest.param("pt", "pt", marks=pytest.mark.torch),
+        pytest.param("torch", "pt", marks=pytest.mark.torch),
+        pytest.param("tf", "tf", marks=pytest.mark.tensorflow),
+        ("numpy", "np"),
+    ],
+)
+def test_classify_computes_with_the_framework_it_is_told(run: Run, word: str, meant: str) -> None:
+    pytest.importorskip({"pt": "torch", "tf": "tensorflow", "np": "numpy"}[meant])
+    ended = run("classify", SENTIMENT, TEXT, "--backend", word, "--json")
+    plain = run("classify", SENTIMENT, TEXT, "--json")
+
+    assert ended.json["framework"] == meant
+    (ours,), (numpys,) = ended.json["results"], plain.json["results"]
+    assert ours["label"] == numpys["label"]
+    assert ours["score"] == pytest.approx(numpys["score"], abs=1e-5)
+
+
+def test_classify_refuses_a_framework_that_there_is_not(run: Run) -> None:
+    ended = run("classify", SENTIMENT, TEXT, "--framework", "jax")
+
+    assert ended.code == 2
+    assert "jax" in ended.err
 
 
 def test_a_text_that_begins_with_a_dash_follows_two_dashes(run: Run) -> None:

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from weight_files import flax_tree, msgpack
 
 import hubloader
 from hubloader.errors import EntryNotFound, HubloaderError, UnknownArchitecture
@@ -106,6 +107,23 @@ def test_from_tf_fetches_the_tensorflow_file(hub, root):
 
     assert model(IDS).logits.shape == (1, 3)
     assert "model.safetensors" not in " ".join(r.path for r in hub.requests)
+
+
+def test_flax_weights_are_fetched_where_there_are_no_others(hub, root):
+    source = root / "fixtures" / "bert-tiny-h5"
+    expected = hubloader.NpAutoModelForSequenceClassification.from_pretrained(source)
+    folder = root / "fixtures" / "bert-tiny-flax"
+    folder.mkdir()
+    shutil.copy(source / "config.json", folder)
+    tree = flax_tree(expected.nn.export(expected))
+    (folder / "flax_model.msgpack").write_bytes(msgpack(tree))
+
+    model = hubloader.NpAutoModelForSequenceClassification.from_pretrained(
+        "fixtures/bert-tiny-flax"
+    )
+
+    assert len(asked(hub)) == 3
+    assert np.abs(model(IDS).logits - expected(IDS).logits).max() < 1e-6
 
 
 def test_offline_after_a_load_everything_is_there(hub, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hubloader
+from hubloader.auto import pipeline as auto_pipeline
 from hubloader.errors import UnsupportedTask
 
 TEXTS = [
@@ -179,6 +180,28 @@ def test_bad_options_are_errors(classify, folder):
 
 @pytest.mark.oracle
 @pytest.mark.torch
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        ({"torch", "tensorflow", "numpy"}, "pt"),
+        ({"tensorflow", "numpy"}, "tf"),
+        ({"numpy"}, "np"),
+    ],
+)
+def test_the_framework_is_the_first_that_is_installed(monkeypatch, there, chosen):
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: object() if name in there else None
+    )
+
+    assert auto_pipeline._installed() == chosen
+
+
+def test_the_first_framework_that_is_installed_is_taken(folder, monkeypatch):
+    monkeypatch.setattr(auto_pipeline, "_installed", lambda: "np")
+
+    assert hubloader.pipeline(model=str(folder)).framework == "np"
+
+
 @pytest.mark.parametrize(
     "framework", ["np", "pt", pytest.param("tf", marks=pytest.mark.tensorflow)]
 )

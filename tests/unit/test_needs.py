@@ -78,6 +78,14 @@ def test_without_safetensors_a_framework_takes_its_own_format_first(use, second,
     assert wanted(tuple(n for n in names if n != second), use) == ("config.json", third)
 
 
+@pytest.mark.parametrize("use", ["torch", "tf", "numpy"])
+def test_flax_weights_are_taken_where_there_are_no_others(use):
+    names = ("config.json", "flax_model.msgpack")
+
+    assert wanted(names, use) == names
+    assert wanted((*names, "pytorch_model.bin"), use) == ("config.json", "pytorch_model.bin")
+
+
 def test_tokenizer_and_model_together_need_the_union():
     assert wanted(QUICK_TOUR, "tokenizer", "torch") == (
         "config.json",
@@ -239,6 +247,8 @@ def test_where_nothing_is_listed_weights_are_asked_for_in_their_order():
         "x/tf_model.h5.index.json",
         "x/pytorch_model.bin",
         "x/pytorch_model.bin.index.json",
+        "x/flax_model.msgpack",
+        "x/flax_model.msgpack.index.json",
     )
 
 

@@ -74,8 +74,8 @@ def test_plain_lines_tell_each_file_and_the_bytes_every_ten_seconds():
     tracker.fail("b", "refused")
 
     assert stream.getvalue().splitlines() == [
-        "fetched 880 B of 3.0 kB, 0 of 2 files",
-        "fetched 1.7 kB of 3.0 kB, 0 of 2 files",
+        "fetched 880 B of 3.0 kB, 0 of 2 files, 80 B/s, 26 s left",
+        "fetched 1.7 kB of 3.0 kB, 0 of 2 files, 80 B/s, 16 s left",
         "fetched a (2.0 kB)",
         "waiting for b: process 7 is fetching it",
         "failed b: refused",

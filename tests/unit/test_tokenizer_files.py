@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hubloader.auto.tokenizer import AutoTokenizer
-from hubloader.errors import CorruptFile, EntryNotFound, UnsafeFile
+from hubloader.errors import CorruptFile, EntryNotFound, UnknownTokenizer, UnsafeFile
 from hubloader.resolve.files import DirectoryFiles
 from hubloader.tokenizers.config import read_tokenizer_config
 from hubloader.tokenizers.reading import read_json_object, read_text
@@ -228,3 +228,15 @@ def test_a_vocabulary_beyond_the_limit_is_unsafe_rather_than_corrupt(folder, mon
     monkeypatch.setattr(wordpiece, "read_text", lambda files, name: read_text(files, name, 10))
     with pytest.raises(UnsafeFile, match="more than the 10"):
         load(folder)
+
+
+def test_roformer_is_converted_where_no_word_splitter_is_needed(tmp_path):
+    write(tmp_path, "vocab.txt", VOCABULARY)
+    tokenizer = load(tmp_path, tokenizer_type="roformer")
+    words = [word for word, _ in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(
+        "c# xc++ AT&T 3D a_b 敏捷é\n"
+    )]  # fmt: skip
+    assert words == ["c#", "x", "c++", "AT&T", "3D", "a", "_", "b", "敏", "捷", "é"]
+    write(tmp_path, "vocab.txt", VOCABULARY + "敏捷\n")
+    with pytest.raises(UnknownTokenizer, match=r"1 Chinese words \(敏捷 ...\)"):
+        load(tmp_path, tokenizer_type="roformer")

@@ -57,7 +57,7 @@ def test_tokenizer_json_alone_is_enough(config):
         ({"vocab.txt"}, TokenizerConfig(), "no file says which class"),
         ({"vocab.txt"}, TokenizerConfig(declared="FrobTokenizer"), "FrobTokenizer"),
         ({"vocab.txt"}, TokenizerConfig(model_type="frob"), "'frob'"),
-        ({"spiece.model"}, TokenizerConfig(model_type="t5"), "T5Tokenizer"),
+        ({"vocab.json"}, TokenizerConfig(model_type="whisper"), "WhisperTokenizer"),
         ({"vocab.json"}, TokenizerConfig(model_type="gpt2"), "no merges.txt"),
     ],
 )

@@ -63,9 +63,7 @@ _SPLINTER_OPTIONS = {
 # word of several characters: the three words of its dictionary with a sign in them, runs of ASCII
 # letters and digits, every other character alone.
 _ROFORMER_SIGNS = r"[cC](?:\+\+|#)|AT&T"
-_ROFORMER_WORDS = (
-    rf"(?:{_ROFORMER_SIGNS})|(?:(?!{_ROFORMER_SIGNS})[a-zA-Z0-9])+|[^a-zA-Z0-9]"
-)
+_ROFORMER_WORDS = rf"(?:{_ROFORMER_SIGNS})|(?:(?!{_ROFORMER_SIGNS})[a-zA-Z0-9])+|[^a-zA-Z0-9]"
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 
 
@@ -174,9 +172,7 @@ def read_vocabulary(files: FileSet, name: str) -> dict[str, int]:
     return dict(zip(lines, range(len(lines)), strict=True))
 
 
-def _roformer_words(
-    files: FileSet, vocabulary: Mapping[str, int]
-) -> pre_tokenizers.PreTokenizer:
+def _roformer_words(files: FileSet, vocabulary: Mapping[str, int]) -> pre_tokenizers.PreTokenizer:
     """Split as rjieba and RoFormer's fallback together do, where that takes no dictionary."""
     words = [word for word in vocabulary if len(word.removeprefix("##")) > 1 and _HAN.search(word)]
     if words:

@@ -1,0 +1,96 @@
+"""Find out what the cache's file system can do, and what in the cache this user cannot use.
+
+Each probe makes files of its own below ``.locks/.hubloader`` and deletes them again; where nothing
+can be written it tells None.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from hubloader.cache import disk
+from hubloader.cache.layout import CacheLayout
+from hubloader.cache.leases import Grip, grip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["link_kind", "locks_work", "unusable"]
+
+
+def locks_work(root: str | os.PathLike[str]) -> bool | None:
+    """Whether a file lock keeps a second one out; None if the cache cannot be written.
+
+    Lustre without ``flock``, and some network folders, grant every lock and keep nobody out.
+    """
+    path = _probe_path(root)
+    if path is None:
+        return None
+    first = disk.create(path)
+    try:
+        second = os.open(path, os.O_RDONLY)
+        try:
+            held = grip(first, alone=True)
+            return held is Grip.HELD and grip(second, alone=True) is Grip.BUSY
+        finally:
+            os.close(second)
+    finally:
+        os.close(first)
+        disk.remove(path)
+
+
+def link_kind(root: str | os.PathLike[str]) -> Literal["symlink", "hard links", "copies"] | None:
+    """How a snapshot can name a content here; None if the cache cannot be written."""
+    path = _probe_path(root)
+    if path is None:
+        return None
+    os.close(disk.create(path))
+    link = f"{path}.link"
+    try:
+        for kind, make in (("symlink", os.symlink), ("hard links", os.link)):
+            try:
+                make(path, link)
+            except (OSError, NotImplementedError):
+                continue
+            return kind  # type: ignore[return-value]  # the two of the table
+        return "copies"
+    finally:
+        disk.remove(link)
+        disk.remove(path)
+
+
+def unusable(root: str | os.PathLike[str]) -> list[str]:
+    """Name folders of the cache that this user cannot list or write, and files it cannot read."""
+    layout = CacheLayout(root)
+    return sorted(_unusable(layout.root, 0))
+
+
+def _unusable(folder: str, depth: int) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        yield folder
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            continue
+        if entry.is_dir():
+            if not os.access(entry.path, os.R_OK | os.W_OK | os.X_OK):
+                yield entry.path
+            elif depth < 6:
+                yield from _unusable(entry.path, depth + 1)
+        elif not os.access(entry.path, os.R_OK):
+            yield entry.path
+
+
+def _probe_path(root: str | os.PathLike[str]) -> str | None:
+    layout = CacheLayout(root)
+    folder = layout.own
+    if not os.path.isdir(layout.root) or not os.access(layout.root, os.W_OK | os.X_OK):
+        return None
+    try:
+        disk.make_folders(folder)
+    except OSError:
+        return None
+    return os.path.join(folder, f"probe.{disk.random_name()}")

@@ -1,0 +1,78 @@
+"""Capture what transformers 4.57 makes of the SentencePiece, tiktoken and tekken fixtures.
+
+Run it with a Python that has transformers 4.57.6, sentencepiece, protobuf and tiktoken::
+
+    PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py
+
+It writes cache_fixtures/goldens/sentencepiece/*.json and MANIFEST.json beside them. The cases are
+in cache_fixtures/goldens/sentencepiece_cases.json; texts and calls are those of
+scripts/capture_golden.py.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import capture_golden
+
+GOLDENS = capture_golden.GOLDENS
+
+
+def main() -> None:
+    """Capture every case."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    texts = json.loads((GOLDENS / "texts.json").read_text(encoding="ascii"))
+    cases = json.loads((GOLDENS / "sentencepiece_cases.json").read_text(encoding="utf-8"))
+    out = GOLDENS / "sentencepiece"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    for name, case in cases.items():
+        with tempfile.TemporaryDirectory() as folder:
+            capture_golden.lay_out(case, Path(folder))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            chosen = texts if case.get("texts", True) else texts[:3]
+            golden = compact(capture_golden.capture(tokenizer, chosen))
+        (out / f"{name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n", "ascii")
+    manifest = {
+        "command": "PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py",
+        "python": platform.python_version(),
+        **{
+            name: version(name)
+            for name in ("protobuf", "sentencepiece", "tiktoken", "tokenizers", "transformers")
+        },
+        "calls": "CALLS in scripts/capture_golden.py",
+        "texts": "texts.json, by scripts/train_fixture_tokenizers.py",
+        "models": "by scripts/train_sentencepiece_models.py",
+    }
+    (out / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n", "ascii")
+
+
+def compact(golden: dict) -> dict:
+    """Keep a digest where the value is long and only its being the same matters."""
+    import hashlib
+
+    for step in steps(golden["pipeline"]["normalizer"]):
+        if "precompiled_charsmap" in step:
+            charsmap = step["precompiled_charsmap"].encode("ascii")
+            step["precompiled_charsmap"] = hashlib.sha256(charsmap).hexdigest()
+    del golden["pipeline"]["added_tokens"]  # golden["added_tokens"] says the same
+    return golden
+
+
+def steps(normalizer: dict | None) -> list[dict]:
+    """Give the steps of a normalizer: none, one or several."""
+    return [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Is a SentencePiece, tiktoken or tekken tokenizer here the one that transformers 4.57 makes?"""
+
+import importlib.util
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from hubloader.auto.tokenizer import AutoTokenizer
+from hubloader.tokenizers.classes import class_named
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDENS = ROOT / "cache_fixtures" / "goldens"
+CASES = json.loads((GOLDENS / "sentencepiece_cases.json").read_text(encoding="utf-8"))
+TEXTS = json.loads((GOLDENS / "texts.json").read_text(encoding="ascii"))
+
+
+def _script(name):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+CAPTURE = _script("capture_golden")
+SCRIPT = _script("capture_sentencepiece")
+
+# A panic of the engine, which no Exception is, and its bare Exception: here both are a ValueError.
+ENGINES_OWN = {"Exception", "PanicException"}
+# 4.57 has an `assert` of GPT-2's for words without a space before them; 5.23 and we take them.
+REFUSED_WORDS = {"AssertionError", "ValueError"}
+
+
+def golden(name):
+    return json.loads((GOLDENS / "sentencepiece" / f"{name}.json").read_text(encoding="ascii"))
+
+
+def loaded(name, folder):
+    CAPTURE.lay_out(CASES[name], folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(params=sorted(CASES))
+def case(request, tmp_path):
+    return golden(request.param), loaded(request.param, tmp_path)
+
+
+def test_it_says_of_itself_what_transformers_says(case):
+    expected, tokenizer = case
+    assert type(tokenizer).__name__ == class_named(expected["class"]).name
+    assert tokenizer.model_input_names == expected["model_input_names"]
+    assert tokenizer.model_max_length == expected["model_max_length"]
+    assert tokenizer.padding_side == expected["padding_side"]
+    assert tokenizer.special_tokens_map == expected["special_tokens_map"]
+    assert tokenizer.all_special_ids == expected["all_special_ids"]
+    assert (tokenizer.vocab_size, len(tokenizer)) == (expected["vocab_size"], expected["length"])
+
+
+def test_the_engine_is_built_as_transformers_builds_it(case):
+    expected, tokenizer = case
+    ours = SCRIPT.compact(CAPTURE.capture(tokenizer, []))
+    added = json.loads(json.dumps(ours["added_tokens"]))
+    if expected["class"] == "BigBirdTokenizerFast":
+        # 4.57 lists its special tokens as normalized and matches them as if they were not: the
+        # flag of the piece stays in force until the tokenizer is saved. Ours say what they do.
+        assert [token[0] for token in added.values() if token[4]] == ["<unk>"]
+        added = {index: [*token[:4], token[5], token[5]] for index, token in added.items()}
+    assert added == expected["added_tokens"]
+    assert ours["pipeline"] == expected["pipeline"]
+
+
+def test_every_text_has_the_same_ids_offsets_words_and_decoded_strings(case):
+    expected, tokenizer = case
+    compare_texts(tokenizer, expected)
+
+
+def test_every_call_gives_the_same_columns(case):
+    expected, tokenizer = case
+    compare_calls(tokenizer, expected)
+
+
+def test_tokenizer_json_gives_the_same_as_the_legacy_files(case, tmp_path):
+    expected, tokenizer = case
+    tokenizer.save_pretrained(tmp_path / "saved", legacy_format=False)
+    assert not list((tmp_path / "saved").glob("*.model"))
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert type(again) is type(tokenizer)
+    assert again.special_tokens_map == expected["special_tokens_map"]
+    compare_texts(again, expected)
+    compare_calls(again, expected)
+
+
+def compare_texts(tokenizer, expected):
+    for text, about in zip(TEXTS, expected["texts"], strict=False):
+        assert CAPTURE.about_text(tokenizer, text) == about, text
+
+
+def compare_calls(tokenizer, expected):
+    for arguments, columns in zip(CAPTURE.CALLS, expected["calls"], strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if columns.get("error") in ENGINES_OWN:
+                with pytest.raises(ValueError, match=r"gave up|Truncation error"):
+                    tokenizer(*arguments[:2], **arguments[2])
+                continue
+            ours = json.loads(json.dumps(CAPTURE.call(tokenizer, *arguments)))
+        if columns.get("error") in REFUSED_WORDS and arguments[2].get("is_split_into_words"):
+            continue
+        assert list(ours) == list(columns), arguments
+        assert ours == columns, arguments

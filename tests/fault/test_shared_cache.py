@@ -1,0 +1,234 @@
+"""A cache that others write too: planted links lead nowhere, strangers' files are not believed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cache_cases import COMMIT, LATER, REPO, content, download, manifest
+
+from hubloader.cache import CacheStore
+from hubloader.cache.ownership import Ownership
+from hubloader.cache.prune import carry_out, choose_named
+from hubloader.cache.report import scan
+from hubloader.errors import CacheError, HubloaderError, InvalidReference
+
+FILES = {"config.json": b"{}", "model.bin": content(5000)}
+SECRET = b"a" * 40  # a commit by its look: what a ref that is followed would give away
+NOBODY = 65534
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = CacheStore(tmp_path / "cache")
+    download(store, manifest(FILES), FILES)
+    return store
+
+
+@pytest.fixture
+def victim(tmp_path):
+    path = tmp_path / "victim"
+    path.write_bytes(SECRET)
+    return path
+
+
+def plant(place: str, victim: Path) -> None:
+    if os.path.isdir(place) and not os.path.islink(place):
+        shutil.rmtree(place)
+    elif os.path.lexists(place):
+        os.unlink(place)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    os.symlink(victim, place)
+
+
+def places(store):
+    layout = store.layout.repo(REPO)
+    etag = manifest(FILES).entries["model.bin"].etag
+    return {
+        "blob": layout.blob(etag),
+        "pointer": layout.pointer(COMMIT, "model.bin"),
+        "ref": layout.ref("main"),
+        "listing": layout.tree(COMMIT),
+        "stamp": layout.stamp(etag),
+        "lock": layout.lock(etag),
+        "repository lock": layout.guard,
+        "mark": layout.used(COMMIT),
+        "absence": layout.absent_mark(COMMIT, "tokenizer.json"),
+    }
+
+
+@pytest.mark.parametrize("level", places(CacheStore("/nowhere")))
+def test_a_planted_link_is_neither_read_nor_written_through(store, victim, level):
+    before = os.stat(victim)
+    plant(places(store)[level], victim)
+    wanted = manifest(FILES)
+
+    assert store.read_ref(REPO, "main") in {None, COMMIT}
+    for name, state in store.inspect(wanted, FILES).items():
+        if state.pointer:
+            assert store.path(wanted, name).read_bytes() == FILES[name]
+    store.read_manifest(REPO, "main", COMMIT)
+    refused = contextlib.suppress(HubloaderError) if level in {"stamp", "absence"} else None
+    with refused or contextlib.nullcontext():
+        with store.using(REPO):
+            download(store, wanted, FILES)
+        store.mark_used(REPO, COMMIT)
+        store.mark_absent(wanted, ["tokenizer.json"])
+    carry_out(choose_named(scan(store.layout.root), [(REPO, None)]))
+    assert not os.path.exists(store.layout.repo(REPO).snapshot(COMMIT))
+
+    after = os.stat(victim)
+    assert victim.read_bytes() == SECRET
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("level", ["blob", "pointer"])
+def test_where_a_link_was_planted_the_content_comes_again(store, victim, level):
+    plant(places(store)[level], victim)
+    wanted = manifest(FILES)
+    download(store, wanted, FILES)
+
+    assert store.path(wanted, "model.bin").read_bytes() == FILES["model.bin"]
+    assert victim.read_bytes() == SECRET
+
+
+def test_a_pipe_planted_as_ref_does_not_block(store):
+    ref = store.layout.repo(REPO).ref("main")
+    os.unlink(ref)
+    os.mkfifo(ref)
+
+    assert store.read_ref(REPO, "main") is None
+
+
+def strict(store, more=""):
+    return CacheStore(store.layout.root, shared=f"strict{more}")
+
+
+def test_strictly_shared_ones_own_cache_loads(store):
+    wanted = manifest(FILES)
+
+    assert strict(store).read_ref(REPO, "main") == COMMIT
+    assert strict(store).path(wanted, "model.bin").read_bytes() == FILES["model.bin"]
+
+
+@pytest.mark.parametrize("folder", ["blobs", "refs", "snapshots", "trees", "own", "folder"])
+def test_strictly_shared_a_folder_that_is_a_link_is_an_error(store, tmp_path, folder):
+    path = getattr(store.layout.repo(REPO), folder)
+    os.rename(path, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", path)
+
+    with pytest.raises(CacheError, match="is no folder"):
+        strict(store).read_ref(REPO, "main")
+
+
+def test_strictly_shared_what_everyone_can_write_is_not_believed(store):
+    layout, wanted = store.layout.repo(REPO), manifest(FILES)
+    blob = layout.blob(wanted.entries["model.bin"].etag)
+    os.chmod(blob, 0o666)
+    with pytest.raises(CacheError, match="written by everyone"):
+        strict(store).path(wanted, "model.bin")
+    os.chmod(blob, 0o444)
+    os.chmod(layout.blobs, 0o777)
+    with pytest.raises(CacheError, match="written by everyone"):
+        strict(store).path(wanted, "model.bin")
+    os.chmod(layout.blobs, 0o1777)
+    assert strict(store).path(wanted, "model.bin").read_bytes() == FILES["model.bin"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("level", ["ref", "listing", "blob"])
+def test_strictly_shared_a_strangers_file_is_an_error_unless_he_is_named(store, level):
+    os.chown(places(store)[level], NOBODY, NOBODY)
+    wanted = manifest(FILES)
+
+    def load(cache):
+        commit = cache.read_ref(REPO, "main")
+        cache.read_manifest(REPO, "main", commit)
+        return cache.path(wanted, "model.bin").read_bytes()
+
+    with pytest.raises(CacheError, match=f"belongs to user {NOBODY}"):
+        load(strict(store))
+    assert load(strict(store, f":{NOBODY}")) == FILES["model.bin"]
+    assert load(store) == FILES["model.bin"]
+
+
+def test_a_setting_that_means_nothing_is_refused():
+    with pytest.raises(InvalidReference):
+        Ownership("strict:me")
+    with pytest.raises(InvalidReference):
+        Ownership("loose")
+
+
+CHILD = """
+import os, sys
+sys.path[:0] = [sys.argv[2]]
+import difflib, encodings.ascii, encodings.idna, fcntl, filelock  # this Python may be out of his reach
+from cache_cases import COMMIT, LATER, REPO, content, download, manifest
+from hubloader.cache import CacheStore
+from hubloader.cache import partial, writer
+from hubloader.errors import CacheReadOnly
+os.setgid(65534); os.setuid(65534)
+files = {"config.json": b"{}", "model.bin": content(5000)}
+store, wanted = CacheStore(sys.argv[1]), manifest(files)
+assert store.lease(REPO, COMMIT)
+states = store.inspect(wanted, files)
+assert all(s.pointer and s.trusted for s in states.values()), states
+assert {n: store.path(wanted, n).read_bytes() for n in files} == files
+assert store.read_manifest(REPO, "main", COMMIT).complete
+store.mark_used(REPO, COMMIT)
+try:
+    store.writer(REPO, manifest({"new": b"new"}).entries["new"])
+except CacheReadOnly as error:
+    print("read-only")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_another_user_loads_what_is_cached_and_writes_nothing(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        store = CacheStore(tmp_path / "cache")
+        download(store, manifest(FILES), FILES)
+    finally:
+        os.umask(before)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == os.geteuid() and parent.is_relative_to("/tmp"):  # pytest's own
+            parent.chmod(parent.stat().st_mode | 0o055)
+    everything = [p for p in (tmp_path / "cache").rglob("*") if not p.is_symlink()]
+    assert not [p for p in everything if p.stat().st_mode & stat.S_IWOTH]
+    seen = {p: p.stat().st_mtime_ns for p in everything}
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHILD, str(tmp_path / "cache"),
+         str(Path(__file__).parent.parent)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "read-only\n"
+    assert {p: p.stat().st_mtime_ns for p in everything} == seen
+
+
+def test_private_and_group_modes_are_kept(tmp_path):
+    before = os.umask(0o007)
+    try:
+        store = CacheStore(tmp_path / "cache")
+        download(store, manifest(FILES, commit=LATER), FILES)
+    finally:
+        os.umask(before)
+    layout = store.layout.repo(REPO)
+
+    assert stat.S_IMODE(os.stat(layout.blobs).st_mode) == 0o770
+    assert stat.S_IMODE(os.stat(layout.tree(LATER)).st_mode) == 0o660
+    assert (
+        stat.S_IMODE(os.stat(layout.guard).st_mode) == 0o660
+        if os.path.exists(layout.guard)
+        else True
+    )
