@@ -10,8 +10,12 @@ made stricter where a name could leave its folder on any platform.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from hubloader.errors import InvalidReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "check_filename",
@@ -20,6 +24,8 @@ __all__ = [
     "is_commit",
     "is_etag",
     "is_short_commit",
+    "nearest",
+    "suggestion",
 ]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -141,3 +147,31 @@ def _component_fault(part: str) -> str | None:
     if _WINDOWS_DEVICE.fullmatch(part):
         return f"{part!r} is a device on Windows"
     return None
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of ``known`` that ``name`` was probably meant to be; None if none is like it.
+
+    Args:
+        name: what was written.
+        known: what could have been.
+        cutoff: how alike they have to be, from 0 (anything) to 1 (the same).
+
+    """
+    import difflib  # only on the way to an error
+
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def suggestion(name: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """The end of a sentence about an unknown name: ``: did you mean 'revision'?``.
+
+    Args:
+        name: what was written.
+        known: what could have been.
+        otherwise: the end where nothing is like it.
+
+    """
+    near = nearest(name, known)
+    return otherwise if near is None else f": did you mean {near!r}?"

@@ -45,7 +45,12 @@ def _refresh(text: str) -> Refresh | float:
     try:
         return Refresh(text.lower())
     except ValueError:
+        pass
+    try:
         return _seconds(text)
+    except ValueError:
+        words = ", ".join(repr(each.value) for each in Refresh)
+        raise ValueError(f"it is none of {words}, and no number of seconds") from None
 
 
 def _seconds(text: str) -> float:

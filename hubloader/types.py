@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import enum
 import os
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from hubloader import notices
 from hubloader.errors import InvalidReference, NotFound, about
 from hubloader.names import check_filename, check_repo_id, check_revision, is_commit, is_etag
 
@@ -145,6 +145,7 @@ def parse_model_ref(
         raise InvalidReference(
             f"{text!r} names a revision and revision={revision!r} was given too",
             hint="give the revision once",
+            repo_id=repo_text,
             revision=revision,
         )
     chosen = inline if at else revision
@@ -160,10 +161,9 @@ def _warn_when_both_fit(text: str) -> None:
         check_repo_id(text)
     except InvalidReference:
         return
-    warnings.warn(
+    notices.warn(
         f"{text!r} is a folder here and could be a Hub name: the folder is used "
-        f"(write './{text}' or 'hf://{text}' to say which)",
-        stacklevel=4,
+        f"(write './{text}' or 'hf://{text}' to say which)"
     )
 
 

@@ -10,13 +10,12 @@ become random numbers in silence), a head's are made new, with one warning.
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hubloader import notices
 from hubloader.auto.names import NameMap, Rules, Source, map_names
 from hubloader.errors import CorruptFile, WeightsMismatch
 from hubloader.types import LoadReport
@@ -33,10 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Assembly", "choose_dtype", "dtype_name", "fill", "initial_weights"]
 
-_LOG = logging.getLogger("hubloader")
 _FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _MAX_NAMED = 8
-_CALLER = 6  # the user's line: above from_pretrained, load_model, _assembled, fill and _judge
 _ROOM = 256 * 2**20  # bytes of new parameters that any checkpoint may be given
 _Mismatch = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -135,15 +132,19 @@ def _judge(report: LoadReport, plan: Assembly, what: str, *, total: int) -> None
             hint="the checkpoint is of another architecture, or incomplete",
             report=report,
         )
-    new = [*report.missing, *(name for name, _, _ in report.mismatched)]
-    if new:
-        warnings.warn(
-            f"{what} does not hold {_some(new)}: made new, at random. Train the model before "
-            "its answers mean anything.",
-            stacklevel=_CALLER,
+    told = []
+    if report.missing:
+        told.append(f"{what} does not hold {_some(list(report.missing))}: made new, at random.")
+    if report.mismatched:
+        told.append(
+            f"{what} holds in another shape: {_shapes(report.mismatched)}: made new, at random."
         )
+    if told:
+        told.append("Train the model before its answers mean anything.")
     if report.unexpected:
-        _LOG.info("%s holds what the model does not use: %s", what, _some(list(report.unexpected)))
+        told.append(f"{what} holds what the model does not use: {_some(list(report.unexpected))}.")
+    if told:
+        notices.warn(" ".join(told))
 
 
 def _check_room(

@@ -10,18 +10,18 @@ Source: transformers 5.23 ``configuration_utils.py``, ``models/auto/configuratio
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures import find
 from hubloader.auto.select import find_architecture
-from hubloader.auto.source import open_files, split_hub_arguments
+from hubloader.auto.source import asked_for, open_files, split_hub_arguments
 from hubloader.errors import CorruptFile, UnknownArchitecture, UnsafeFile, about
+from hubloader.names import nearest, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from typing_extensions import Self
 
@@ -46,8 +46,10 @@ _COMMON: Mapping[
     "tie_word_embeddings": True,
     "transformers_version": None,
 }
+_SURELY_MEANT = 0.85  # no key of any config in transformers is so like a loader's keyword
 _LABELS = frozenset({"num_labels", "id2label", "label2id"})
-_DROPPED = frozenset({"auto_map", "trust_remote_code", "name_or_path"})  # code; a place elsewhere
+# Code, or a place elsewhere; a config's attention kernel may be another repository's code
+_DROPPED = frozenset({"auto_map", "trust_remote_code", "name_or_path", "attn_implementation"})
 
 
 def read_config(files: FileSet) -> dict[str, Any]:
@@ -186,9 +188,8 @@ class PretrainedConfig:
             return self._values[name]
         if name in _COMMON:
             return _COMMON[name]
-        near = difflib.get_close_matches(name, self.keys(), 1)
-        hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+        near = suggestion(name, self.keys())
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{near}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in {"name_or_path", "problem_type"} or name.startswith("_"):
@@ -308,6 +309,8 @@ _CLASSES: dict[str, type[PretrainedConfig]] = {}
 class AutoConfig:
     """Loads the config that a repository's config.json asks for."""
 
+    __module__ = "hubloader"
+
     def __init__(self) -> None:
         raise TypeError("AutoConfig is made by AutoConfig.from_pretrained(name)")
 
@@ -334,8 +337,10 @@ class AutoConfig:
         """
         hub, overrides = split_hub_arguments(keywords)
         return_unused = overrides.pop("return_unused_kwargs", False)
-        files = open_files(pretrained_model_name_or_path, hub, frozenset({"config"}))
-        with about(repo_id=os.fspath(pretrained_model_name_or_path), revision=hub.revision):
+        if not return_unused:
+            refuse_misspelt(overrides)
+        with asked_for(pretrained_model_name_or_path, hub):
+            files = open_files(pretrained_model_name_or_path, hub, frozenset({"config"}))
             try:
                 config, unused = load_config(files, overrides)
             except UnknownArchitecture as error:
@@ -381,12 +386,43 @@ def load_config(
     return config, {key: value for key, value in overrides.items() if key not in known}
 
 
-def refuse_unknown(unused: Mapping[str, Any], config: PretrainedConfig) -> None:
-    """Raise TypeError for keywords that nothing knows, with the nearest name."""
+def refuse_unknown(
+    unused: Iterable[str], config: PretrainedConfig, more: Iterable[str] = ()
+) -> None:
+    """Raise TypeError for keywords that nothing knows, with the nearest name.
+
+    Args:
+        unused: the keywords.
+        config: whose keys could have been meant.
+        more: what else the caller takes, beside the Hub's keywords.
+
+    """
     for key in unused:
-        near = difflib.get_close_matches(key, [*config.keys(), *split_names()], 1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"from_pretrained() got an unexpected keyword {key!r}{hint}")
+        near = suggestion(key, [*config.keys(), *split_names(), *more])
+        raise TypeError(f"from_pretrained() got an unexpected keyword {key!r}{near}")
+
+
+def refuse_misspelt(keywords: Iterable[str], more: Iterable[str] = ()) -> None:
+    """Raise TypeError for what is nearly a loader's keyword: told before anything is asked.
+
+    What is like none of them may be a key of the config, which only config.json can tell.
+
+    Args:
+        keywords: those that are neither the Hub's nor the caller's own.
+        more: what the caller takes, beside the Hub's keywords.
+
+    """
+    from hubloader.auto.model_arguments import MODEL_KEYWORDS
+
+    taken = frozenset({*split_names(), *more})
+    for key in keywords:
+        near = nearest(key, {*taken, *MODEL_KEYWORDS}, cutoff=_SURELY_MEANT)
+        if near is not None:
+            whose = "" if near in taken else " That is a keyword of a model's from_pretrained()."
+            raise TypeError(
+                f"from_pretrained() got an unexpected keyword {key!r}: "
+                f"did you mean {near!r}?{whose}"
+            )
 
 
 def split_names() -> tuple[str, ...]:

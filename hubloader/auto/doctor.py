@@ -45,6 +45,7 @@ def examine(**hub: Any) -> tuple[Finding, ...]:
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
         _folder,
         _locks,
+        _held,
         _links,
         _room,
         _content,
@@ -97,6 +98,18 @@ def _locks(settings: Settings) -> Iterator[Finding]:
         yield Finding("locks", "ok", f"file locks work ({kind or 'file system unknown'})")
 
 
+def _held(settings: Settings) -> Iterator[Finding]:
+    from hubloader.cache.probe import held_locks
+
+    for path, holder in held_locks(settings.cache_dir):
+        yield Finding(
+            "held",
+            "warning",
+            f"{holder} holds the lock of {path}: it downloads it, or hangs",
+            "if it hangs, end that process; who waits goes on alone after 30 s without progress",
+        )
+
+
 def _links(settings: Settings) -> Iterator[Finding]:
     from hubloader.cache.probe import link_kind
 
@@ -126,9 +139,12 @@ def _room(settings: Settings) -> Iterator[Finding]:
 
 
 def _content(settings: Settings) -> Iterator[Finding]:
+    from hubloader.cache.probe import foreign_contents
     from hubloader.cache.report import scan
 
     report = scan(settings.cache_dir)
+    for path in foreign_contents(settings.cache_dir):
+        yield Finding("foreign", "warning", f"{path} is no content", f"delete it: rm '{path}'")
     for warning in report.warnings:
         yield Finding(
             "foreign", "warning", warning, "move it out of the cache: it is not a repository"

@@ -12,10 +12,10 @@ Source: huggingface_hub 2.4.0 ``file_download.py``, ``_snapshot_download.py``.
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from hubloader import notices
 from hubloader.auto.hub_errors import both, raising_both
 from hubloader.auto.local_folder import LocalFolder
 from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
@@ -313,10 +313,9 @@ def _known_folder(call: _Call) -> str | None:
 
 def _warn_if_unknown(call: _Call, files: SnapshotFiles) -> None:
     if not files.manifest.complete and call.mode is Mode.CACHE_ONLY:
-        warnings.warn(
+        notices.warn(
             f"the listing of {files.describe()} is not in the cache: whether the snapshot is whole "
-            "cannot be told without a network",
-            stacklevel=4,
+            "cannot be told without a network"
         )
 
 
@@ -355,7 +354,7 @@ def _place(call: _Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
         present = [folder.file(name) for name in purpose.exact or folder.names()]
         if not present or not all(path.is_file() for path in present):
             raise
-        warnings.warn(f"{folder.path} is used as it is: the Hub was not asked", stacklevel=4)
+        notices.warn(f"{folder.path} is used as it is: the Hub was not asked")
         return present
     lacking = [
         name

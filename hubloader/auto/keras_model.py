@@ -16,7 +16,7 @@ from hubloader.auto.outputs import (
     TFBaseModelOutputWithPooling,
     TFSequenceClassifierOutput,
 )
-from hubloader.auto.pretrained import OPTIONS, Loads, PretrainedModel
+from hubloader.auto.pretrained import OPTIONS, Loads, PretrainedModel, unknown_argument
 from hubloader.auto.saving import save_model
 from hubloader.auto.tasks import EncoderModel, SequenceClassifier
 
@@ -139,6 +139,11 @@ class KerasPretrained:
             named = {**inputs, **named}
         elif inputs is not None:
             named["input_ids"] = inputs
+        # before Keras, which wraps what is raised inside it
+        takes = self.module.accepts | {"token_type_ids"}
+        unknown = named.keys() - takes - OPTIONS - {"labels"}
+        if unknown:
+            raise unknown_argument(type(self).__name__, min(unknown), takes)
         given = {name: value for name, value in named.items() if value is not None}
         # Keras takes tensors as inputs and everything else by keyword
         options = {name: given.pop(name) for name in OPTIONS & given.keys()}

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.auto import handover
 from hubloader.auto.assemble import Assembly, choose_dtype, dtype_name, fill, initial_weights
 from hubloader.auto.collecting import uncollected
-from hubloader.auto.config import PretrainedConfig, load_config, read_config
+from hubloader.auto.config import (
+    PretrainedConfig,
+    load_config,
+    read_config,
+    refuse_misspelt,
+    refuse_unknown,
+)
 from hubloader.auto.keras_model import (
     KerasPretrained,
     TFEncoderLayer,
     TFSequenceClassifierLayer,
 )
+from hubloader.auto.model_arguments import MODEL_KEYWORDS, ModelArguments, refuse_device
 from hubloader.auto.placement import one_device, place
 from hubloader.auto.select import Selection, select
-from hubloader.auto.source import HubArguments, open_files, split_hub_arguments
+from hubloader.auto.source import asked_for, open_files, split_hub_arguments
 from hubloader.auto.tasks import (
     NumpyEncoder,
     NumpySequenceClassifier,
     TorchEncoder,
     TorchSequenceClassifier,
 )
-from hubloader.errors import UnknownArchitecture, UnsupportedTask, about
+from hubloader.errors import UnknownArchitecture, UnsupportedTask
 from hubloader.formats import WeightPolicy, open_weights
 from hubloader.nn import get_kit
 from hubloader.resolve.files import SnapshotFiles
@@ -50,60 +56,6 @@ _MIXINS: Mapping[tuple[str, str], type] = {
 }
 _ATTENTION = {None: "torch", "sdpa": "torch", "eager": "torch-eager"}
 _PREFIXES = {"torch": "", "tf": "TF", "numpy": "Np"}
-
-
-@dataclass(frozen=True)
-class ModelArguments:
-    """The keywords of a model's ``from_pretrained`` that are neither the Hub's nor the config's.
-
-    Args:
-        config: a config to use instead of the repository's.
-        dtype: of the parameters; ``"auto"`` for the checkpoint's.
-        torch_dtype: the same, by its older name.
-        device: where to put the model (torch).
-        device_map: a device for everything, or one for each part (torch).
-        attn_implementation: ``"sdpa"`` or ``"eager"`` (torch).
-        ignore_mismatched_sizes: make parameters new whose shape differs.
-        output_loading_info: return (model, what became of each weight).
-        from_tf: read the repository's TensorFlow weights.
-        from_flax: read its Flax weights.
-        from_pt: read its PyTorch weights.
-        low_cpu_mem_usage: accepted: loading never holds the weights twice.
-
-    """
-
-    config: Any = None
-    dtype: Any = "auto"
-    torch_dtype: Any = None
-    device: Any = None
-    device_map: Any = None
-    attn_implementation: str | None = None
-    ignore_mismatched_sizes: bool = False
-    output_loading_info: bool = False
-    from_tf: bool = False
-    from_flax: bool = False
-    from_pt: bool = False
-    low_cpu_mem_usage: bool | None = None
-
-    @property
-    def wanted_dtype(self) -> Any:
-        """``dtype``, however it was called."""
-        return self.dtype if self.torch_dtype is None else self.torch_dtype
-
-    @property
-    def only(self) -> Any:
-        """The one framework whose files are to be read, or None."""
-        asked = [
-            name
-            for name, flag in (("tf", self.from_tf), ("flax", self.from_flax), ("pt", self.from_pt))
-            if flag
-        ]
-        if len(asked) > 1:
-            raise ValueError("only one of from_tf, from_flax and from_pt can be given")
-        return asked[0] if asked else None
-
-
-_NAMES = tuple(item.name for item in fields(ModelArguments))
 
 
 def load_model(
@@ -132,17 +84,18 @@ def load_model(
 
     """
     hub, rest = split_hub_arguments(keywords)
-    arguments = ModelArguments(**{key: rest.pop(key) for key in _NAMES if key in rest})
-    with about(repo_id=os.fspath(name), revision=hub.revision):
+    arguments = ModelArguments(**{key: rest.pop(key) for key in MODEL_KEYWORDS if key in rest})
+    _refuse_what_cannot_be(arguments, backend, rest)
+    policy = WeightPolicy(backend, hub.variant, hub.use_safetensors, only=arguments.only)
+    with asked_for(name, hub):
         files = open_files(name, hub, frozenset({"config"}))
-        policy = WeightPolicy(backend, hub.variant, hub.use_safetensors, only=arguments.only)
         try:
             config = _config_of(files, arguments, rest)
         except UnknownArchitecture as error:
-            return _handed_over(error, _Request(name, hub, files, task, policy, arguments), rest)
+            return _handed_over(error, _Request(files, task, policy, arguments), rest)
         config.name_or_path = os.fspath(name)
         selection = _selection(config, task, backend, model_type)
-        files = _with_weights(files, hub, policy)
+        files = _with_weights(files, policy)
         with uncollected():
             model, report = _assembled(selection, config, files, policy, arguments)
     return (model, _loading_info(report)) if arguments.output_loading_info else model
@@ -152,20 +105,28 @@ def load_model(
 class _Request:
     """One load, as far as it is decided before the architecture is known."""
 
-    name: str | os.PathLike[str]
-    hub: HubArguments
     files: FileSet
     task: str
     policy: WeightPolicy
     arguments: ModelArguments
 
 
-def _with_weights(files: FileSet, hub: HubArguments, policy: WeightPolicy) -> FileSet:
+def _refuse_what_cannot_be(
+    arguments: ModelArguments, backend: Backend, rest: Mapping[str, Any]
+) -> None:
+    """Raise for keywords that no file could make right: nobody is asked for one."""
+    refuse_misspelt(rest, MODEL_KEYWORDS)
+    refuse_device(arguments, backend)
+    _kit_name(backend, arguments.attn_implementation)
+    if arguments.wanted_dtype not in {None, "auto"}:
+        dtype_name(arguments.wanted_dtype)
+
+
+def _with_weights(files: FileSet, policy: WeightPolicy) -> FileSet:
     """The same commit's files, now with its weights; nothing is fetched for a refused config."""
     if not isinstance(files, SnapshotFiles) or policy.only in {"tf", "flax"}:
         return files  # a folder has what it has; another framework's files come when asked for
-    pinned = replace(hub, revision=files.commit)
-    return open_files(str(files.manifest.repo), pinned, frozenset({"config", policy.backend}))
+    return files.widened(frozenset({"config", policy.backend}))
 
 
 def _handed_over(error: UnknownArchitecture, request: _Request, overrides: dict[str, Any]) -> Any:
@@ -184,7 +145,7 @@ def _handed_over(error: UnknownArchitecture, request: _Request, overrides: dict[
         "output_loading_info": arguments.output_loading_info,
     }
     return handover.load_model(
-        _with_weights(request.files, request.hub, request.policy),
+        _with_weights(request.files, request.policy),
         raw,
         request.task,
         request.policy,
@@ -200,11 +161,7 @@ def _config_of(files: FileSet, arguments: ModelArguments, overrides: dict[str, A
         config.update({key: value for key, value in overrides.items() if key not in unused})
     else:
         config, unused = load_config(files, overrides)
-    for key in unused:
-        names = [*config.keys(), *_NAMES, *(item.name for item in fields(HubArguments))]
-        near = difflib.get_close_matches(key, names, 1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"from_pretrained() got an unexpected keyword {key!r}{hint}")
+    refuse_unknown(unused, config, MODEL_KEYWORDS)
     return config
 
 
@@ -279,6 +236,7 @@ def _layer_class(architecture: Architecture, task: str, backend: Backend, kit: A
     bound.architecture = architecture
     bound.task = task
     bound.loads = _Loader()
+    bound.__module__ = "hubloader"  # where users find it, by the same name
     return bound
 
 

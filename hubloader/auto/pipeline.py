@@ -103,20 +103,25 @@ def pipeline(  # noqa: PLR0913  the arguments of transformers' function
         "device": _torch_device(device),
         **(model_kwargs or {}),
     }
-    if isinstance(name, str) or hasattr(name, "__fspath__"):
+    if _is_name(name):
         loaded = _load(name, framework, {**hub, **loading})
     else:
         loaded = _placed(name, framework, _torch_device(device))
-    tokens = name if tokenizer is None and isinstance(name, str) else tokenizer
-    if tokens is None and hasattr(name, "__fspath__"):
-        tokens = name
-    if tokens is None:
-        tokens = loaded.name_or_path or None
-    if tokens is None:
+    return TextClassificationPipeline(loaded, _tokenizer(tokenizer, name, loaded, hub), **options)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) or hasattr(value, "__fspath__")
+
+
+def _tokenizer(given: Any, model: Any, loaded: Any, hub: Mapping[str, Any]) -> Any:
+    """The tokenizer that was given, loaded if it is a name; else the one of the model's name."""
+    chosen = given
+    if chosen is None:
+        chosen = model if _is_name(model) else loaded.name_or_path or None
+    if chosen is None:
         raise TypeError("pipeline() needs a tokenizer beside a model that was not loaded by name")
-    if isinstance(tokens, str) or hasattr(tokens, "__fspath__"):
-        tokens = AutoTokenizer.from_pretrained(tokens, **hub)
-    return TextClassificationPipeline(loaded, tokens, **options)
+    return AutoTokenizer.from_pretrained(chosen, **hub) if _is_name(chosen) else chosen
 
 
 def _split(

@@ -13,6 +13,7 @@ from hubloader.auto.source import (
     split_hub_arguments,
 )
 from hubloader.errors import InvalidReference
+from hubloader.names import suggestion
 from hubloader.types import Purpose, parse_model_ref
 
 if TYPE_CHECKING:
@@ -120,9 +121,5 @@ def _uses(
 
 
 def _unexpected(keyword: str) -> str:
-    import difflib  # only on the way to an error
-
     names = [*_OWN_KEYWORDS, *(item.name for item in fields(HubArguments))]
-    near = difflib.get_close_matches(keyword, names, n=1)
-    suggestion = f": did you mean {near[0]!r}?" if near else ""
-    return f"prefetch() got an unexpected keyword argument {keyword!r}{suggestion}"
+    return f"prefetch() got an unexpected keyword {keyword!r}{suggestion(keyword, names)}"

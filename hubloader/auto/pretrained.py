@@ -10,18 +10,18 @@ Source: transformers 5.23 ``modeling_utils.py``.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hubloader.auto.assemble import initial_weights
 from hubloader.auto.config import PretrainedConfig
 from hubloader.auto.saving import save_model
+from hubloader.names import suggestion
 from hubloader.nn import Trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from typing_extensions import Self
 
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from hubloader.auto.select import Backend
     from hubloader.nn import Kit
 
-__all__ = ["OPTIONS", "Loads", "NumpyModel", "PretrainedModel", "TorchModel"]
+__all__ = [
+    "OPTIONS",
+    "Loads",
+    "NumpyModel",
+    "PretrainedModel",
+    "TorchModel",
+    "unknown_argument",
+]
 
 OPTIONS = frozenset({"output_attentions", "output_hidden_states", "return_dict"})
 
@@ -141,8 +148,10 @@ class PretrainedModel:
             attentions=self._option(options, "output_attentions"),
         )
         given = {name: value for name, value in inputs.items() if value is not None}
-        if not given.keys() <= self.accepts:
-            raise _unknown_argument(self, given)
+        unknown = inputs.keys() - self.accepts
+        # a signature names token_type_ids for every architecture: None says that there are none
+        if unknown - {"token_type_ids"} or unknown & given.keys():
+            raise unknown_argument(type(self).__name__, min(unknown), self.accepts)
         if "input_ids" not in given:
             raise TypeError(f"{type(self).__name__} needs input_ids")
         result = super().forward(**self._prepared(given), trace=trace)  # type: ignore[misc]  # the layer's
@@ -227,12 +236,18 @@ class NumpyModel(PretrainedModel):
         return {name: np.asarray(value) for name, value in inputs.items()}
 
 
-def _unknown_argument(model: PretrainedModel, given: Mapping[str, Any]) -> TypeError:
-    name = min(given.keys() - model.accepts)
-    known = sorted({*model.accepts, *OPTIONS, "labels"})
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f": did you mean {near[0]!r}?" if near else f"; it takes {', '.join(known)}"
-    return TypeError(f"{type(model).__name__} does not take {name!r}{hint}")
+def unknown_argument(model: str, name: str, accepts: Iterable[str]) -> TypeError:
+    """The error of a model that was called with something it does not take.
+
+    Args:
+        model: its class's name.
+        name: what it was called with.
+        accepts: the tensors that its architecture takes.
+
+    """
+    known = sorted({*accepts, *OPTIONS, "labels"})
+    end = suggestion(name, known, otherwise=f"; it takes {', '.join(known)}")
+    return TypeError(f"{model} does not take {name!r}{end}")
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -7,18 +7,19 @@ one process loads shares connections and listings.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubloader.errors import InvalidReference, RemoteCodeRefused
+from hubloader.errors import HubloaderError, InvalidReference, RemoteCodeRefused
 from hubloader.settings import Settings, read_token
-from hubloader.types import Mode, Purpose, Refresh, parse_model_ref
+from hubloader.types import DEFAULT_REVISION, Mode, Purpose, Refresh, parse_model_ref
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from hubloader.hub.client import HubClient
     from hubloader.resolve.progress import Progress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HubArguments",
+    "asked_for",
     "connect",
     "mode_of",
     "open_files",
@@ -116,8 +118,54 @@ def _read(name: str, value: str | float | None) -> Any:
         raise InvalidReference(f"{name}={value!r}: {error}", hint=f"mend {name}=") from None
 
 
+@contextlib.contextmanager
+def asked_for(name: str | os.PathLike[str], arguments: HubArguments) -> Iterator[None]:
+    """Say, on any error of ours raised inside, what the user asked for: repository and revision.
+
+    Fields that the error already carries stay.
+
+    Args:
+        name: as the user gave it.
+        arguments: those of the same call.
+
+    """
+    try:
+        yield
+    except HubloaderError as error:
+        repo_id, revision = _asked(os.fspath(name), arguments)
+        error.repo_id = error.repo_id or repo_id
+        error.revision = error.revision or revision
+        raise
+
+
+def _asked(name: str, arguments: HubArguments) -> tuple[str, str | None]:
+    """Which repository and revision a name means; a folder, and a lock's entry, has none."""
+    text = os.path.expanduser(name)
+    is_hub = text.startswith("hf://") or not (
+        os.path.isdir(text) or text.startswith((".", "/")) or "\\" in text
+    )
+    if not is_hub:
+        return name, arguments.revision
+    repo_id, at, inline = text.removeprefix("hf://").partition("@")
+    if at:
+        return repo_id, inline
+    locked = arguments.lock is not None
+    return repo_id, arguments.revision or (None if locked else DEFAULT_REVISION)
+
+
 def mode_of(arguments: HubArguments, settings: Settings) -> Mode:
-    """What the network may be used for: offline wins over a forced download."""
+    """What the network may be used for: offline wins over a forced download.
+
+    Raises:
+        InvalidReference: one call asks for a download and for no network, as in huggingface_hub.
+
+    """
+    if arguments.force_download and arguments.local_files_only:
+        raise InvalidReference(
+            "force_download=True and local_files_only=True cannot both be: one fetches again, the "
+            "other uses no network",
+            hint="leave one of them out",
+        )
     if settings.offline or arguments.local_files_only:
         return Mode.CACHE_ONLY
     return Mode.FORCE if arguments.force_download else Mode.ONLINE

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from hubloader.cache import stamps
 from hubloader.cache.failures import guard
+from hubloader.cache.leases import Leases
 from hubloader.cache.lookup import files_below
 from hubloader.cache.report import scan
 from hubloader.cache.verify import hash_content, set_aside
@@ -25,7 +26,7 @@ from hubloader.errors import CacheError, CacheReadOnly
 from hubloader.types import CommitHash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from hubloader.cache.lookup import Found
     from hubloader.cache.store import CacheStore
@@ -103,10 +104,11 @@ def audit_cache(
         for revision in repo.revisions:
             if commits is not None and revision.commit not in commits:
                 continue
-            commit = CommitHash(revision.commit)
-            manifest = store.read_manifest(repo.repo, commit, commit)
-            if manifest is not None:
-                audit.run(manifest, _named(store, manifest))
+            with _kept(store.layout.repo(repo.repo).snapshot(revision.commit)) as there:
+                commit = CommitHash(revision.commit)
+                manifest = store.read_manifest(repo.repo, commit, commit) if there else None
+                if manifest is not None:
+                    audit.run(manifest, _named(store, manifest))
     return audit.report()
 
 
@@ -136,6 +138,17 @@ def audit_manifest(
     audit = _Audit(store, repair, progress)
     audit.run(manifest, sorted(filenames), digests or {})
     return audit.report()
+
+
+@contextlib.contextmanager
+def _kept(folder: str) -> Iterator[bool]:
+    """Keep a snapshot from being deleted while it is read; False if it is gone already."""
+    leases = Leases()
+    leases.take(folder)
+    try:
+        yield os.path.isdir(folder)
+    finally:
+        leases.drop(folder)
 
 
 def _named(store: CacheStore, manifest: Manifest) -> list[str]:

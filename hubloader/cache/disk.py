@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hubloader.cache.owner import this_process
 
@@ -25,6 +25,7 @@ __all__ = [
     "create",
     "draft_name",
     "freeze_mode",
+    "in_folder",
     "make_folders",
     "open_to_read",
     "random_name",
@@ -63,6 +64,8 @@ _NOT_EMPTY = frozenset(
 )  # fmt: skip
 # A file system that cannot sync folders says so with these; nothing is lost that it could keep.
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
+_TRIES = 20  # each may only be lost to another process that just finished something
+T = TypeVar("T")
 
 
 def random_name() -> str:
@@ -98,6 +101,20 @@ def make_folders(path: str) -> list[str]:
             raise
         return changed
     return [*changed, parent]
+
+
+def in_folder(folder: str, make: Callable[[], T]) -> T:
+    """Make something in ``folder``, which is made first.
+
+    Folders of drafts and locks are taken away when they are empty, also by other processes, and
+    perhaps just before something is made in them: then both are made again.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            make_folders(folder)
+            return make()
+    make_folders(folder)
+    return make()
 
 
 def rename(source: str, target: str) -> None:
@@ -238,16 +255,17 @@ def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False)
     Args:
         path: the file; its folder is made.
         data: its whole content.
-        tmp: a folder on the same file system, for the file before it has its name.
+        tmp: a folder on the same file system, for the file before it has its name; it is there
+            only as long as something is in it.
         durable: force the content to the disk before the name.
 
     Returns:
         The folders that changed: sync them to make the name durable too.
 
     """
-    changed = [*make_folders(tmp), *make_folders(os.path.dirname(path))]
+    changed = make_folders(os.path.dirname(path))
     draft = os.path.join(tmp, draft_name())
-    descriptor = create(draft)
+    descriptor = in_folder(tmp, lambda: create(draft))
     try:
         try:
             write_all(descriptor, data)
@@ -259,6 +277,8 @@ def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False)
     except BaseException:
         remove(draft)
         raise
+    finally:
+        remove_empty(tmp)
     return [*changed, os.path.dirname(path)]
 
 

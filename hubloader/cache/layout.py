@@ -165,6 +165,11 @@ class RepoLayout:
         """The folder of listings."""
         return os.path.join(self.folder, "trees")
 
+    @property
+    def absences(self) -> str:
+        """The folder of absence marks."""
+        return os.path.join(self.folder, ".no_exist")
+
     def blob(self, etag: str) -> str:
         """Return the place of a content."""
         return os.path.join(self.blobs, _checked("an etag", etag, good=is_etag(etag)))
@@ -194,7 +199,7 @@ class RepoLayout:
     def absent_folder(self, commit: str) -> str:
         """Return the folder of one commit's absence marks."""
         _checked("a commit", commit, good=is_commit(commit))
-        return os.path.join(self.folder, ".no_exist", commit)
+        return os.path.join(self.absences, commit)
 
     def absent_mark(self, commit: str, filename: str) -> str:
         """Return the mark that one commit does not have ``filename``."""

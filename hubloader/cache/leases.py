@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hubloader.cache.layout import RepoLayout
+    from hubloader.types import Manifest
 
 __all__ = ["LEASES", "PATIENCE", "Grip", "Leases", "RepoLock", "Use", "grip"]
 
@@ -200,9 +201,11 @@ class Use:
 
     def __init__(self, layout: RepoLayout) -> None:
         self.count = 0  # who uses it; kept by the owner
+        self.manifest: Manifest | None = None  # what is downloaded, if it is to be announced
         self._lock = RepoLock(layout)
-        self._guard = threading.Lock()  # one thread asks, the others wait for what comes of it
+        self._guard = threading.RLock()  # one thread asks, the others wait for what comes of it
         self._begun = False
+        self._announced = False
 
     def begin(self) -> None:
         """Keep deletions out from now on, as far as there are locks."""
@@ -210,6 +213,13 @@ class Use:
             if not self._begun:
                 self._lock.share()
                 self._begun = True
+
+    def announce(self, listing: Callable[[], object]) -> None:
+        """Have ``listing`` written, once, before the first name is given."""
+        with self._guard:
+            if not self._announced:
+                self._announced = True
+                listing()
 
     def end(self) -> None:
         """Let deletions in again."""

@@ -58,14 +58,16 @@ class Linker:
         """
         if points_at(pointer) == blob:
             return []
-        changed = [*disk.make_folders(layout.tmp), *disk.make_folders(os.path.dirname(pointer))]
+        changed = disk.make_folders(os.path.dirname(pointer))
         draft = os.path.join(layout.tmp, disk.draft_name())
+        make = _MAKE[self._way(layout)]
         try:
-            _MAKE[self._way(layout)](blob, pointer, draft)
+            disk.in_folder(layout.tmp, lambda: make(blob, pointer, draft))
             disk.rename_over(draft, pointer, aside=layout.quarantine)
         finally:
             # rename does nothing when both are already hard links to one file: the draft stays
             disk.remove(draft)
+            disk.remove_empty(layout.tmp)
         return [*changed, os.path.dirname(pointer)]
 
     def _way(self, layout: RepoLayout) -> _Way:
@@ -81,7 +83,7 @@ class Linker:
 def _probe(folder: str) -> _Way:
     """Find out what ``folder``'s file system can do, by doing it."""
     target = os.path.join(folder, disk.draft_name())
-    os.close(disk.create(target))
+    os.close(disk.in_folder(folder, lambda: disk.create(target)))
     ways: tuple[_Way, ...] = ("symlink", "hardlink")
     try:
         for way in ways:

@@ -73,6 +73,8 @@ class BlobLock:
         layout: the repository.
         etag: the content.
         ready: whether the content is there by now.
+        made: takes up the folders that were made for locks: ``release`` with ``forget`` deletes
+            them again, as far as they are empty. One set for all locks of a cache.
         clock: seconds, monotonic.
         sleep: waits for a number of seconds.
 
@@ -84,6 +86,7 @@ class BlobLock:
         etag: str,
         *,
         ready: Callable[[], bool],
+        made: set[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -94,6 +97,7 @@ class BlobLock:
         self._sleep = sleep
         self._lock: Any = None
         self._made = False  # whether the lock's file was not there before
+        self._folders: set[str] = set() if made is None else made
 
     def acquire(
         self,
@@ -140,7 +144,8 @@ class BlobLock:
 
         Args:
             forget: nothing came of it, and the repository is not in the cache: the lock's file
-                goes too, if it was made here. Who waits for it meanwhile has it all the same.
+                goes too, if it was made here, and so do the folders, the cache's own among them.
+                Who waits for it meanwhile has it all the same.
 
         """
         lock, self._lock = self._lock, None
@@ -152,7 +157,7 @@ class BlobLock:
             disk.remove(path)
         lock.release(force=True)
         if forget:
-            disk.remove_empty(os.path.dirname(path), self._layout.cache.locks)
+            disk.remove_empty(*sorted(self._folders, key=len, reverse=True))  # the inner ones first
 
     def holder(self) -> str:
         """Say who has the lock, as far as can be told."""
@@ -172,9 +177,10 @@ class BlobLock:
         path = self._layout.lock(self._etag)
         try:
             self._made = self._made or not os.path.lexists(path)
-            disk.make_folders(os.path.dirname(path))
+            folder = os.path.dirname(path)
+            self._folders.update(_missing(folder))
             lock = _make_lock(path)
-            lock.acquire(blocking=False)
+            disk.in_folder(folder, lambda: lock.acquire(blocking=False))
         except filelock.Timeout:
             return None
         except NotImplementedError:  # filelock before 4 says so when flock is missing
@@ -198,6 +204,13 @@ class BlobLock:
     def _activity(self) -> tuple[tuple[str, int, int], ...]:
         """Return the content's partials with what changes while they grow."""
         return tuple(sorted(_growing(self._layout, self._etag)))
+
+
+def _missing(folder: str) -> Iterator[str]:
+    """Give the folder and those above it, as far as they are not there."""
+    while not os.path.isdir(folder):
+        yield folder
+        folder = os.path.dirname(folder)
 
 
 def _make_lock(path: str) -> Any:

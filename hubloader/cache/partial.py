@@ -123,6 +123,7 @@ class Partial:
         self.close()
         if not self.blank:
             remove_partial(self.path)
+            disk.remove_empty(os.path.dirname(self.path))
 
 
 def remove_partial(path: str) -> None:
@@ -138,12 +139,10 @@ def blank_partial(*, large: bool) -> Partial:
 def create_partial(layout: RepoLayout, etag: str, *, large: bool) -> Partial:
     """Begin a new download."""
     path = layout.partial(etag, _claim())
-    disk.make_folders(layout.partials)
     if not large:
-        return Partial(
-            path, large=False, data=disk.create(path), journal=None, state=JournalState()
-        )
-    disk.make_folders(path)
+        data = disk.in_folder(layout.partials, lambda: disk.create(path))
+        return Partial(path, large=False, data=data, journal=None, state=JournalState())
+    disk.in_folder(layout.partials, lambda: disk.make_folders(path))
     journal = disk.create(os.path.join(path, "journal"))
     try:
         data = disk.create(os.path.join(path, "data"))

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from hubloader.cache import disk
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import Grip, grip
+from hubloader.names import is_etag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["link_kind", "locks_work", "unusable"]
+    from hubloader.cache.layout import RepoLayout
+
+__all__ = ["foreign_contents", "held_locks", "link_kind", "locks_work", "unusable"]
 
 
 def locks_work(root: str | os.PathLike[str]) -> bool | None:
@@ -58,6 +61,59 @@ def link_kind(root: str | os.PathLike[str]) -> Literal["symlink", "hard links", 
     finally:
         disk.remove(link)
         disk.remove(path)
+
+
+def held_locks(root: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Name the contents whose lock somebody holds now, each with the holder in words."""
+    from hubloader.cache.lock import BlobLock
+
+    layout = CacheLayout(root)
+    found = []
+    for repo in _repos(layout):
+        for name in _names(os.path.dirname(repo.lock("0" * 40))):
+            etag = name.removesuffix(".lock")
+            if is_etag(etag) and _is_held(repo.lock(etag)):
+                found.append((repo.blob(etag), BlobLock(repo, etag, ready=_never).holder()))
+    return sorted(found)
+
+
+def foreign_contents(root: str | os.PathLike[str]) -> list[str]:
+    """Name what lies among the contents and is none: neither library gave it that name."""
+    layout = CacheLayout(root)
+    return sorted(
+        os.path.join(repo.blobs, name)
+        for repo in _repos(layout)
+        for name in _names(repo.blobs)
+        if not is_etag(name) and not name.endswith(".incomplete")
+    )
+
+
+def _repos(layout: CacheLayout) -> Iterator[RepoLayout]:
+    found = (layout.parse_folder(name) for name in _names(layout.root))
+    return (layout.repo(repo) for repo in found if repo is not None)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []  # ``unusable`` names a folder that cannot be listed
+
+
+def _never() -> bool:
+    """Nobody waits here for a content to appear."""
+    return False
+
+
+def _is_held(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False
+    try:
+        return grip(descriptor, alone=True) is Grip.BUSY
+    finally:
+        os.close(descriptor)
 
 
 def unusable(root: str | os.PathLike[str]) -> list[str]:

@@ -215,19 +215,20 @@ class Publisher:
             disk.rename_over(pending.draft, blob, aside=pending.layout.quarantine)
             changed.append(pending.layout.blobs)
         self._sync(changed)
+        disk.remove_empty(*{pending.layout.partials for pending in batch.values()})
         for pending in batch.values():
             _stamp(pending.layout, pending.etag, pending.stamp)
 
     def _sync_changed(self) -> None:
         with self._guard:
             changed, self._changed = self._changed, set()
-        if changed:
-            with guard(min(changed)):
-                self._sync(changed)
+        self._sync(changed)
 
     def _sync(self, folders: Iterable[str]) -> None:
-        if self.durability != "none":
-            disk.sync_folders(folders)
+        changed = list(folders)
+        if changed and self.durability != "none":
+            with guard(min(changed)):
+                disk.sync_folders(changed)
 
 
 def _stamp(layout: RepoLayout, etag: str, stamp: Stamp) -> None:

@@ -23,6 +23,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hubloader.cache import disk, stamps
@@ -207,11 +208,11 @@ class _Work:
         for removal in going:
             changed |= self._unname(removal)
         remover.sync(changed)
-        disk.make_folders(layout.tmp)
         drafts = []
         for removal in going:
             draft = os.path.join(layout.tmp, disk.draft_name())
-            disk.rename(layout.snapshot(removal.commit), draft)
+            aside = partial(disk.rename, layout.snapshot(removal.commit), draft)
+            disk.in_folder(layout.tmp, aside)
             drafts.append(draft)
             remover.went(removal)
         remover.sync([layout.tmp, layout.snapshots])
@@ -221,6 +222,7 @@ class _Work:
         for removal, draft in zip(going, drafts, strict=True):
             remover.freed += disk.remove_tree(draft)
             self._forget(removal.commit)
+        disk.remove_empty(layout.tmp)
 
     def _unname(self, removal: Removal) -> set[str]:
         """Delete the refs of a revision; returns the folders that changed."""
@@ -286,7 +288,7 @@ class _Work:
         layout, left = self._layout, scan_repo(self._layout)
         if left.revisions or left.leftovers or self._is_locked() or not self._in_time():
             return
-        for path in (layout.refs, layout.trees, os.path.join(layout.folder, ".no_exist")):
+        for path in (layout.refs, layout.trees, layout.absences):
             disk.remove_tree(path)
         disk.remove_empty(layout.snapshots, layout.blobs)
         if not os.path.lexists(layout.snapshots):

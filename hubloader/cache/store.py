@@ -32,7 +32,7 @@ from hubloader.cache.failures import check_writable, free_space, guard, is_absen
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import LEASES, Use
 from hubloader.cache.links import Linker
-from hubloader.cache.lookup import Lookup, Verify
+from hubloader.cache.lookup import Lookup, Verify, read_small
 from hubloader.cache.ownership import Ownership
 from hubloader.cache.publish import Durability, Publisher
 from hubloader.cache.verify import hash_found, set_aside
@@ -89,6 +89,7 @@ class CacheStore:
         self._linker = Linker(link_mode)
         self._guard = threading.Lock()  # guards the uses
         self._uses: dict[str, Use] = {}  # repositories that are downloaded to
+        self._lock_folders: set[str] = set()  # made for locks, deleted again when nothing comes
         self._swept: set[str] = set()  # folders already rid of what dead processes left
 
     def __repr__(self) -> str:
@@ -249,16 +250,23 @@ class CacheStore:
         return held
 
     @contextlib.contextmanager
-    def using(self, repo: RepoId) -> Iterator[None]:
+    def using(self, repo: RepoId, manifest: Manifest | None = None) -> Iterator[None]:
         """Keep deletions out of a repository while something is downloaded to it.
 
         Waits for a deletion that runs, at most 30 s. What was seen before may be gone: look again.
         Makes nothing for a repository that is not in the cache, until its first byte comes.
+
+        Args:
+            repo: the repository.
+            manifest: its listing is kept before the first file is named, so that nobody takes a
+                snapshot that is being made for a whole one.
+
         """
         folder = self.layout.repo(repo).folder
         with self._guard:
             use = self._uses.setdefault(folder, Use(self.layout.repo(repo)))
             use.count += 1
+            use.manifest = use.manifest or manifest
         try:
             if os.path.isdir(folder):
                 use.begin()
@@ -362,7 +370,7 @@ class CacheStore:
         def ready() -> bool:
             return self._publisher.is_pending(blob)
 
-        lock = BlobLock(layout, etag, ready=ready)
+        lock = BlobLock(layout, etag, ready=ready, made=self._lock_folders)
         with guard(self.layout.locks):
             outcome = lock.acquire(stall=stall, limit=limit, on_wait=on_wait)
         try:
@@ -486,6 +494,8 @@ class CacheStore:
 
         """
         path, data = self.layout.alias(repo), str(canonical).encode("ascii")
+        if read_small(path) == str(canonical):
+            return
         with guard(path):
             self._prepare_root()
             disk.write_atomically(path, data, tmp=os.path.join(self.layout.own, "tmp"))
@@ -543,6 +553,9 @@ class CacheStore:
             if not os.path.isdir(layout.snapshots):
                 self._prepare_root()
                 self._publisher.changed(disk.make_folders(layout.snapshots))
+        if use is not None and use.manifest is not None:
+            listing = use.manifest
+            use.announce(lambda: self.write_manifest(listing))
         return layout
 
     def _prepare_root(self) -> None:

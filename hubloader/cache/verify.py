@@ -81,8 +81,11 @@ def set_aside(found: Found, etag: str) -> None:
         _to_quarantine(layout, found.path, etag)
         return
     blob = layout.blob(etag)
-    for pointer in _pointers_to(layout, blob):
+    pointers = _pointers_to(layout, blob)
+    for pointer in pointers:
         disk.remove(pointer)
+    # a power cut must not bring a pointer back whose content has gone
+    disk.sync_folders(os.path.dirname(pointer) for pointer in pointers)
     if os.path.islink(blob):  # into huggingface_hub's shared store: its file is not ours to move
         disk.remove(blob)
     elif os.path.exists(blob):

@@ -81,10 +81,9 @@ class _Commands(SharedGroup):
         return super().resolve_command(ctx, args)
 
     def _near(self, ctx: click.Context, name: str) -> str:
-        import difflib  # only on the way to an error
+        from hubloader.names import suggestion  # only on the way to an error
 
-        close = difflib.get_close_matches(name, self.list_commands(ctx), n=2)
-        return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
+        return suggestion(name, self.list_commands(ctx))
 
 
 @click.command(

@@ -9,6 +9,7 @@ import click
 from hubloader.cli._options import SharedCommand, shared
 from hubloader.cli._report import SeveralFailed, emit
 from hubloader.cli._text import size_of
+from hubloader.cli._transfer import transfer_options
 
 if TYPE_CHECKING:
     from hubloader.auto.prefetch import Prefetched
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help="Bring these files.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out.")
+@transfer_options
 @click.pass_context
 def command(
     context: click.Context,

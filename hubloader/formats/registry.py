@@ -124,7 +124,9 @@ def choose_weights(files: FileSet, policy: WeightPolicy) -> WeightChoice:
     near = f"; it has {', '.join(others)}" if others else ""
     raise EntryNotFound(
         f"{files.describe()} has no weights: none of {wanted}{near}",
-        hint="check variant=, subfolder= and use_safetensors=" if others else None,
+        hint="check variant=, subfolder= and use_safetensors="
+        if others or policy.variant
+        else "it may be a repository of a tokenizer alone, or the weights lie in a subfolder",
         filename=next(_candidates(policy)).filename,
     )
 

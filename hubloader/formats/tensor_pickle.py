@@ -1,9 +1,9 @@
 """The few pickle instructions that a state dict is made of, and no other.
 
 A pickle is a program. This machine knows the instructions that build dictionaries, lists, tuples,
-numbers and strings, calls nothing but the constructors below (which make descriptions of tensors,
-not tensors), and stops at anything else, naming it. Python's own ``pickle`` is never involved, so
-there is nothing here to escape from.
+numbers and strings, calls nothing but the constructors of ``pickled_names.py`` (which make
+descriptions of tensors, not tensors), and stops at anything else, naming it. Python's own
+``pickle`` is never involved, so there is nothing here to escape from.
 
 Source: ``pickletools`` of Python 3.11 for the instructions; torch 2.13
 ``_weights_only_unpickler.py`` and ``_utils.py`` for what a state dict holds.
@@ -12,82 +12,20 @@ Source: ``pickletools`` of Python 3.11 for the instructions; torch 2.13
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.formats.pickled_names import BUILDERS, Name, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_PICKLE", "Storage", "StoredTensor", "load_pickle", "storage_from_id"]
+__all__ = ["MAX_PICKLE", "load_pickle"]
 
 MAX_PICKLE = 64_000_000  # bytes of instructions; a state dict of 1,000 tensors takes some 100,000
 _MAX_STEPS = 20_000_000
 _MAX_MEMO = 4_000_000
 _HIGHEST_PROTOCOL = 5
-
-_STORAGES = {
-    "FloatStorage": "F32",
-    "DoubleStorage": "F64",
-    "HalfStorage": "F16",
-    "BFloat16Storage": "BF16",
-    "LongStorage": "I64",
-    "IntStorage": "I32",
-    "ShortStorage": "I16",
-    "CharStorage": "I8",
-    "ByteStorage": "U8",
-    "BoolStorage": "BOOL",
-    "ComplexFloatStorage": "C64",
-    "UntypedStorage": "U8",
-}
-_DTYPES = {
-    "float32": "F32",
-    "float64": "F64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "complex64": "C64",
-}
-
-
-@dataclass(frozen=True)
-class Storage:
-    """A run of ``count`` numbers of one dtype, found under ``key``; ``offset`` counts numbers."""
-
-    dtype: str
-    key: str
-    count: int
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A view on a storage, all lengths in numbers, not bytes."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A global that the allow-list knows; ``dtype`` for storages and dtypes."""
-
-    text: str
-    dtype: str | None = None
 
 
 class _Mark:
@@ -243,15 +181,15 @@ class _Machine:
 
     def make_global(self) -> None:
         module, name = self.line(), self.line()
-        self.stack.append(_allowed(module, name))
+        self.stack.append(allowed(module, name))
 
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(_allowed(str(module), str(name)))
+        self.stack.append(allowed(str(module), str(name)))
 
     def reduce(self) -> None:
         arguments, called = self.stack.pop(), self.stack.pop()
-        build = _BUILDERS.get(called.text) if isinstance(called, _Name) else None
+        build = BUILDERS.get(called.text) if isinstance(called, Name) else None
         if build is None or not isinstance(arguments, tuple):
             raise UnsafeFile("the pickle calls something that is no constructor of tensors")
         self.stack.append(build(*arguments))
@@ -265,95 +203,6 @@ class _Machine:
     def persistent_id(self) -> None:
         self.stack.append(self.persistent(self.stack.pop()))
 
-
-def _allowed(module: str, name: str) -> _Name:
-    full = f"{module}.{name}"
-    if full in _BUILDERS:
-        return _Name(full)
-    if module in {"torch", "torch.cuda", "torch.storage"} and name in _STORAGES:
-        return _Name(full, _STORAGES[name])
-    if module == "torch" and name in _DTYPES:
-        return _Name(full, _DTYPES[name])
-    raise UnsafeFile(
-        f"the pickle names {full}, which is not needed to store tensors",
-        hint="use the repository's safetensors file, or have the checkpoint converted to one",
-    )
-
-
-def storage_from_id(key: Any) -> Storage:
-    """Read the persistent id of a storage: ("storage", type, key, device, count[, view]).
-
-    Raises:
-        UnsafeFile: it names anything else.
-
-    """
-    if not isinstance(key, tuple) or len(key) not in {5, 6} or key[0] != "storage":
-        raise UnsafeFile("the pickle refers to something outside itself that is no storage")
-    _, kind, name, _, count, *view = key
-    if not isinstance(kind, _Name) or kind.dtype is None or not _is_count(count):
-        raise CorruptFile("the pickle describes a storage that cannot be")
-    storage = Storage(kind.dtype, str(name), count)
-    return _view(storage, view[0]) if view and view[0] is not None else storage
-
-
-def _view(storage: Storage, view: Any) -> Storage:
-    if not (isinstance(view, tuple) and len(view) == 3 and all(map(_is_count, view[1:]))):
-        raise CorruptFile("the pickle describes a view that cannot be")
-    _, offset, count = view
-    if offset + count > storage.count:
-        raise CorruptFile("the pickle describes a view that leaves its storage")
-    return Storage(storage.dtype, storage.key, storage.count, offset)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**62
-
-
-def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    return dict(items)
-
-
-def _size(lengths: Any) -> tuple[int, ...]:
-    return tuple(lengths)
-
-
-def _tensor(
-    storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any, dtype: str | None = None
-) -> StoredTensor:
-    del rest  # requires_grad, hooks, metadata: nothing that a loader uses
-    sized = (*shape, *strides, offset)
-    if not isinstance(storage, Storage) or not all(map(_is_count, sized)):
-        raise CorruptFile("the pickle describes a tensor that cannot be")
-    if len(shape) != len(strides):
-        raise CorruptFile("the pickle describes a tensor whose shape and strides differ in length")
-    return StoredTensor(
-        storage, offset + storage.offset, tuple(shape), tuple(strides), dtype or storage.dtype
-    )
-
-
-def _tensor_with_dtype(
-    storage: Any, offset: Any, shape: Any, strides: Any, grad: Any, hooks: Any, dtype: Any, *_: Any
-) -> StoredTensor:
-    if not isinstance(dtype, _Name) or dtype.dtype is None:
-        raise CorruptFile("the pickle describes a tensor without a dtype")
-    return _tensor(storage, offset, shape, strides, grad, hooks, dtype=dtype.dtype)
-
-
-def _parameter(data: Any, *_: Any) -> StoredTensor:
-    if not isinstance(data, StoredTensor):
-        raise CorruptFile("the pickle describes a parameter that is no tensor")
-    return data
-
-
-_BUILDERS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _ordered_dict,
-    "torch.Size": _size,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor_with_dtype,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-}
 
 _STOP = ord(".")
 _STEPS: dict[int, Callable[[_Machine], None]] = {

@@ -30,13 +30,8 @@ from hubloader.formats.base import (
     numpy_dtype,
     tensor_bytes,
 )
-from hubloader.formats.tensor_pickle import (
-    MAX_PICKLE,
-    Storage,
-    StoredTensor,
-    load_pickle,
-    storage_from_id,
-)
+from hubloader.formats.pickled_names import Storage, StoredTensor, storage_from_id
+from hubloader.formats.tensor_pickle import MAX_PICKLE, load_pickle
 from hubloader.types import TensorSpec
 
 if TYPE_CHECKING:

@@ -161,13 +161,19 @@ def next_page(here: str, link: str) -> str | None:
         return None
     try:
         absolute = urljoin(here, target)
-        same = Origin.of(absolute) == Origin.of(here)
+        same = Origin.of(absolute) == Origin.of(here) and not _names_another_user(absolute, here)
     except ValueError as error:  # InvalidReference is one
         raise MalformedAnswer("the link to a listing's next page is no address") from error
     if same:
         return absolute
     mine = urlsplit(here)
     return urlunsplit((mine.scheme, mine.netloc, mine.path, urlsplit(absolute).query, ""))
+
+
+def _names_another_user(url: str, here: str) -> bool:
+    # an HTTP library would log in as that user, in place of the token
+    authority = urlsplit(url).netloc
+    return "@" in authority and authority != urlsplit(here).netloc
 
 
 def _json(body: bytes) -> Any:

@@ -42,7 +42,7 @@ from hubloader.locking.values import (
     Project,
     check_name,
 )
-from hubloader.names import check_revision
+from hubloader.names import check_revision, suggestion
 from hubloader.types import DEFAULT_REVISION, RepoId
 
 if TYPE_CHECKING:
@@ -284,11 +284,8 @@ def _texts(
 def _only(raw: Mapping[str, Any], known: set[str], label: str) -> None:
     unknown = sorted(raw.keys() - known)
     if unknown:
-        import difflib  # only on the way to an error
-
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        suggestion = f": did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
-        raise _Fault(f"{label} has the unknown key {unknown[0]!r}{suggestion}")
+        near = suggestion(unknown[0], known, otherwise=f"; known are {sorted(known)}")
+        raise _Fault(f"{label} has the unknown key {unknown[0]!r}{near}")
 
 
 # edits

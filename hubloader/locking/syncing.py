@@ -26,6 +26,7 @@ from hubloader.errors import (
 )
 from hubloader.locking.desk import check_sha256, refuse_missing
 from hubloader.locking.several import as_one
+from hubloader.resolve.manifest import content_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +166,8 @@ def _keep_listing(desk: Desk, model: LockedModel) -> None:
     except (HubError, TransportError, NotFound, AccessDenied):
         return  # the locked bytes are here and right: that is what counts
     agrees = all(
-        (entry := listed.entries.get(file.path)) is not None and entry.etag == file.entry.etag
+        (entry := listed.entries.get(file.path)) is not None
+        and content_key(entry) == content_key(file.entry)
         for file in model.files
     )
     if agrees:

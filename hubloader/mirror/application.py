@@ -44,6 +44,7 @@ from hubloader.mirror.access import (
     unknown_repo,
 )
 from hubloader.mirror.file_body import file_answer
+from hubloader.names import is_commit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -186,7 +187,9 @@ class Endpoint:
         self, request: web.Request, snapshot: Snapshot, file: ServedFile
     ) -> web.StreamResponse:
         origin = f"{request.scheme}://{_hostname(request)}:{self._content_port}"
-        location = origin + self._signer.path(file.entry.etag)
+        # a client that counts a host's ports as one origin (huggingface_hub 1.3x) asks for the
+        # metadata there, and needs the commit
+        location = f"{origin}{self._signer.path(file.entry.etag)}&commit={snapshot.commit}"
         meta = FileMetadata(snapshot.commit, file.entry.etag, file.stamp.size, location)
         text = f"Found. Redirecting to {location}"
         return web.Response(status=302, text=text, headers=format_file_metadata(meta))
@@ -220,7 +223,11 @@ class ContentOrigin:
         file = self._library.by_digest(sha256)
         if file is None:
             return _refuse(Refusal(404, None, "The content is no longer in the folder"))
-        return file_answer(request, file, {"Content-Type": "application/octet-stream"})
+        headers = {"Content-Type": "application/octet-stream"}
+        commit = request.query.get("commit", "")
+        if is_commit(commit):
+            headers[REPO_COMMIT] = commit
+        return file_answer(request, file, headers)
 
 
 def _methods(route: Route) -> frozenset[str]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubloader.errors import UnsupportedDtype, UnsupportedTask
+from hubloader.nn._numpy_math import gelu, gelu_tanh, softmax_in_place
 from hubloader.nn._tree import Slot, Tree, load_slots
 from hubloader.nn.layer import UNTRACED, Kit, Layer, Tensor, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,19 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KITS", "NumpyKit"]
 
-_PIECE = 16_384  # numbers: with its scratch, some 200 KB of a core's second-level cache
 _LOWEST = np.finfo(np.float32).min
-
-# erf in float32 as a rational function of x², off by 3 ulp at most on [-4, 4], beyond which it is
-# 1 in float32. Source: the coefficients of Eigen and XLA.
-_ERF_NUMERATOR = (
-    *(-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05),
-    *(-7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02),
-)
-_ERF_DENOMINATOR = (
-    *(-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03),
-    -1.42647390514189e-02,
-)
 
 
 class Linear(Tree):
@@ -250,10 +239,10 @@ class NumpyKit(Kit):
     # --- arithmetic -----------------------------------------------------------------------------
 
     def gelu(self, x: Tensor) -> Tensor:
-        return _in_pieces(_gelu_piece, x, scratch=3)
+        return gelu(x)
 
     def gelu_tanh(self, x: Tensor) -> Tensor:
-        return _in_pieces(_gelu_tanh_piece, x, scratch=1)
+        return gelu_tanh(x)
 
     def relu(self, x: Tensor) -> Tensor:
         return np.maximum(x, np.float32(0))
@@ -281,7 +270,7 @@ class NumpyKit(Kit):
         return x.sum(axis)
 
     def softmax(self, x: Tensor) -> Tensor:
-        return _softmax_in_place(x.copy())
+        return softmax_in_place(x.copy())
 
     def masks_nothing(self, mask: Tensor) -> bool:
         return bool(mask.all())
@@ -307,7 +296,7 @@ class NumpyKit(Kit):
             # The lowest number swallows whatever it is added to: a row that may see nothing
             # becomes uniform.
             scores += np.where(mask, np.float32(0), _LOWEST)
-        probabilities = _softmax_in_place(scores)
+        probabilities = softmax_in_place(scores)
         trace.attention(probabilities)
         return probabilities @ v
 
@@ -349,58 +338,6 @@ def _float32(array: NDArray[Any]) -> NDArray[Any]:
         bits: NDArray[np.uint32] = array["bfloat16"].astype(np.uint32) << np.uint32(16)
         return bits.view(np.float32)
     raise UnsupportedDtype(f"numpy cannot compute with weights stored as {array.dtype.names[0]}")
-
-
-def _in_pieces(
-    function: Callable[..., None], x: NDArray[np.float32], scratch: int
-) -> NDArray[np.float32]:
-    """Apply an element-wise function piece by piece, with buffers that stay in the cache."""
-    source = np.ascontiguousarray(x).reshape(-1)
-    result = np.empty_like(source)
-    buffers = np.empty((scratch, min(_PIECE, source.size)), source.dtype)
-    for start in range(0, source.size, _PIECE):
-        piece = source[start : start + _PIECE]
-        function(piece, result[start : start + _PIECE], *buffers[:, : piece.size])
-    return result.reshape(x.shape)
-
-
-def _horner(x: Tensor, coefficients: Sequence[float], out: Tensor) -> None:
-    out[:] = np.float32(coefficients[0])
-    for coefficient in coefficients[1:]:
-        out *= x
-        out += np.float32(coefficient)
-
-
-def _gelu_piece(x: Tensor, out: Tensor, z: Tensor, square: Tensor, below: Tensor) -> None:
-    np.multiply(x, np.float32(2**-0.5), out=z)
-    np.clip(z, np.float32(-4), np.float32(4), out=z)
-    np.multiply(z, z, out=square)
-    _horner(square, _ERF_NUMERATOR, out)
-    _horner(square, _ERF_DENOMINATOR, below)
-    out *= z
-    out /= below  # erf(x / √2)
-    out += np.float32(1)
-    out *= x
-    out *= np.float32(0.5)
-
-
-def _gelu_tanh_piece(x: Tensor, out: Tensor, inner: Tensor) -> None:
-    np.multiply(x, x, out=inner)
-    inner *= np.float32(0.044715)
-    inner += np.float32(1)
-    inner *= x
-    inner *= np.float32((2 / np.pi) ** 0.5)
-    np.tanh(inner, out=out)
-    out += np.float32(1)
-    out *= x
-    out *= np.float32(0.5)
-
-
-def _softmax_in_place(scores: NDArray[Any]) -> NDArray[Any]:
-    scores -= scores.max(-1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(-1, keepdims=True)
-    return scores
 
 
 KITS = {"numpy": NumpyKit("numpy")}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hubloader.errors import EntryNotFound
 from hubloader.names import check_filename
+from hubloader.resolve.hints import about_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,7 +50,11 @@ class DirectoryFiles:
     def __init__(self, path: str | os.PathLike[str], subfolder: str = "") -> None:
         self._folder = Path(path, subfolder) if subfolder else Path(path)
         if not self._folder.is_dir():
-            raise EntryNotFound(f"there is no folder {str(self._folder)!r}")
+            raise EntryNotFound(
+                f"there is no folder {str(self._folder)!r}",
+                hint="check subfolder=" if subfolder else "check the path",
+                filename=subfolder or None,
+            )
 
     @property
     def folder(self) -> Path:
@@ -79,7 +84,9 @@ class DirectoryFiles:
         path = self._folder / check_filename(name)
         if not path.is_file():
             raise EntryNotFound(
-                f"the folder {str(self._folder)!r} has no file {name!r}", filename=name
+                f"the folder {str(self._folder)!r} has no file {name!r}",
+                hint=about_missing([name], self.names()),
+                filename=name,
             )
         return path
 
@@ -102,6 +109,7 @@ class SnapshotFiles:
         available: the names in the repository that can be had: all of them online, those on disk
             offline. Called at most once, at first need.
         store: keeps what is worked out from the files; None keeps nothing.
+        widen: brings what further uses need of the same commit.
 
     """
 
@@ -114,6 +122,7 @@ class SnapshotFiles:
         fetch: Callable[[str], Path],
         available: Callable[[], frozenset[str]],
         store: Keeping | None = None,
+        widen: Callable[[frozenset[str]], SnapshotFiles] | None = None,
     ) -> None:
         self._manifest = manifest
         self._store = store
@@ -121,7 +130,18 @@ class SnapshotFiles:
         self._prefix = f"{subfolder}/" if subfolder else ""
         self._fetch = fetch
         self._available = available
+        self._widen = widen
         self._names: frozenset[str] | None = None
+
+    def widened(self, uses: frozenset[str]) -> SnapshotFiles:
+        """The same commit's files with what ``uses`` need; nothing is resolved or fetched twice.
+
+        Raises:
+            EntryNotFound: the commit lacks what the uses cannot do without.
+            HubloaderError: a download failed.
+
+        """
+        return self if self._widen is None else self._widen(uses)
 
     @property
     def manifest(self) -> Manifest:

@@ -14,8 +14,8 @@ patterns, exact names   those files, beside what the uses want
 
 Of formats, the first that is there. Several uses share one, the first one's choice: each reads all
 four. A format is one file, or an index and its shards; ``variant="fp16"`` chooses the names that
-transformers gives that variant. The manifest answers what is absent, so nobody has to ask the Hub for a file that is not
-there: ``Needs.absent`` are the names a loader would look for in vain.
+transformers gives that variant. The manifest answers what is absent, so nobody has to ask the Hub
+for a file that is not there: ``Needs.absent`` are the names a loader would look for in vain.
 
 Source: transformers 5.23 ``utils/__init__.py`` (weight names), ``modeling_utils._add_variant``,
 ``tokenization_utils_base.py``; huggingface_hub 2.4 ``utils/_paths.py`` (patterns).
@@ -51,6 +51,7 @@ _LEGACY_VOCABULARY = (
     "merges.txt",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "sentencepiece.model",
     "tokenizer.model",
     "spm.model",
     "vocab.model",
@@ -59,6 +60,7 @@ _LEGACY_VOCABULARY = (
     "bpe.codes",
     "dict.txt",
     "tekken.json",
+    "tiktoken.model",
 )
 _MORE_TEMPLATES = "additional_chat_templates/"
 _ADAPTER = "adapter_config.json"  # transformers asks for it before any weights

@@ -32,10 +32,10 @@ from __future__ import annotations
 import enum
 import threading
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hubloader import notices
 from hubloader.errors import (
     AccessDenied,
     CacheMiss,
@@ -469,10 +469,9 @@ class Resolver:
     def _warn(self, manifest: Manifest, answer: Denied | Unreachable) -> None:
         if isinstance(answer, Unreachable) and not self._reachability.to_be_told():
             return
-        warnings.warn(
+        notices.warn(
             f"{manifest.repo}@{manifest.revision} is used as cached (commit "
-            f"{manifest.commit[:8]}), it may be outdated: {answer.error.sentence()}",
-            stacklevel=2,
+            f"{manifest.commit[:8]}), it may be outdated: {answer.error.sentence()}"
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CacheMiss, CacheReadOnly, EntryNotFound, InvalidReference, about
 from hubloader.resolve.files import SnapshotFiles
+from hubloader.resolve.hints import about_missing
 from hubloader.resolve.manifest import shards_in_index
 from hubloader.resolve.needs import Needs, candidates, needs
 from hubloader.resolve.plan import Plan, make_plan
@@ -22,14 +23,14 @@ from hubloader.resolve.resolver import Denied, Reachability, Resolved, Resolver,
 from hubloader.types import DEFAULT_REVISION, Mode, Purpose, RepoId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from hubloader.cache.store import CacheStore
     from hubloader.hub.client import HubClient
     from hubloader.resolve.progress import Progress, Tracker
     from hubloader.settings import Settings
-    from hubloader.types import Manifest, ModelRef
+    from hubloader.types import Manifest, ModelRef, OnDisk
 
 __all__ = ["Session"]
 
@@ -127,6 +128,25 @@ class Session:
 
         """
         work, done = self._load(ref, purpose, mode, progress)
+        return self._opened(work, done, purpose, progress)
+
+    def _opened(
+        self,
+        work: _Work,
+        done: Mapping[str, Path],
+        purpose: Purpose,
+        progress: Callable[[Progress], Any] | None,
+    ) -> SnapshotFiles:
+        def widen(uses: frozenset[Any]) -> SnapshotFiles:
+            wider = replace(purpose, uses=uses)
+            with about(repo_id=str(work.asked), revision=work.manifest.revision):
+                resolved = self._probed(work, candidates(wider))
+                wanted = needs(resolved.manifest, wider)
+                left = tuple(name for name in wanted.wanted if name not in done)
+                more = self._decide(work.asked, resolved, replace(wanted, wanted=left), work.mode)
+                found = {**done, **self._complete(more, progress)}
+            return self._opened(more, found, wider, progress)
+
         return SnapshotFiles(
             work.manifest,
             done,
@@ -134,6 +154,7 @@ class Session:
             fetch=lambda filename: self._fetch_one(work, filename, progress),
             available=lambda: self._available(work),
             store=self._store,
+            widen=widen,
         )
 
     def plan(self, ref: ModelRef, purpose: Purpose, *, mode: Mode = Mode.ONLINE) -> Plan:
@@ -179,14 +200,29 @@ class Session:
         repo, revision = _hub_names(ref)
         with about(repo_id=str(repo), revision=revision):
             work = self._prepare(ref, purpose, mode)
-            self._refuse_missing(work)
-            done = self._bring(work, progress)
-            for index in work.needs.indexes:
-                shards = shards_in_index(done[index].read_text(encoding="utf-8"), index)
-                more = self._widen(work, shards)
-                self._refuse_missing(more)
-                done.update(self._bring(more, progress))
+            _refuse_no_folder(work.manifest, purpose.subfolder)
+            done = self._complete(work, progress)
         return work, done
+
+    def _complete(
+        self, work: _Work, progress: Callable[[Progress], Any] | None
+    ) -> dict[str, Path]:
+        """Bring what is needed, and what an index among it names."""
+        self._refuse_missing(work)
+        done = self._bring(work, progress)
+        for index in work.needs.indexes:
+            shards = shards_in_index(done[index].read_text(encoding="utf-8"), index)
+            more = self._widen(work, shards)
+            self._refuse_missing(more)
+            done.update(self._bring(more, progress))
+        return done
+
+    def _probed(self, work: _Work, groups: Iterable[tuple[str, ...]]) -> Resolved:
+        """What is known, and of an endpoint that lists nothing also what ``groups`` ask for."""
+        resolved = work.resolved
+        if resolved.listable:
+            return resolved
+        return replace(resolved, manifest=self._resolver.probe(resolved.manifest, groups))
 
     def _prepare(self, ref: ModelRef, purpose: Purpose, mode: Mode) -> _Work:
         repo, revision = _hub_names(ref)
@@ -204,18 +240,23 @@ class Session:
             found = self._resolver.describe(resolved.manifest, wanted.wanted)
             resolved = replace(resolved, manifest=found)
         effective = mode if resolved.failure is None else Mode.CACHE_ONLY
-        # before looking: what is seen from here on stays while this process lives
-        self._store.lease(resolved.manifest.repo, resolved.manifest.commit)
-        disk = self._store.inspect(resolved.manifest, wanted.wanted)
+        disk = self._seen(resolved.manifest, wanted.wanted)
         plan = make_plan(resolved.manifest, wanted.wanted, disk, effective)
         return _Work(asked, resolved, wanted, plan, mode)
 
+    def _seen(self, manifest: Manifest, filenames: Iterable[str]) -> dict[str, OnDisk]:
+        """Look at the disk under a lease: what is seen stays while this process lives."""
+        held = self._store.lease(manifest.repo, manifest.commit)
+        disk = self._store.inspect(manifest, filenames)
+        if not held and any(state.pointer for state in disk.values()):
+            # it came between the two, and may be deleted again
+            self._store.lease(manifest.repo, manifest.commit)
+            disk = self._store.inspect(manifest, filenames)
+        return disk
+
     def _widen(self, work: _Work, filenames: Iterable[str]) -> _Work:
         """The same commit, other files."""
-        resolved = work.resolved
-        if not resolved.listable:
-            found = self._resolver.probe(resolved.manifest, [(name,) for name in filenames])
-            resolved = replace(resolved, manifest=found)
+        resolved = self._probed(work, [(name,) for name in filenames])
         entries = resolved.manifest.entries
         wanted = Needs(
             tuple(sorted(name for name in filenames if name in entries)),
@@ -231,7 +272,7 @@ class Session:
             self._mark_absent(work)
             raise EntryNotFound(
                 f"{place} has no {', '.join(missing)}",
-                hint=_near(manifest, missing),
+                hint=about_missing(missing, manifest.entries),
                 filename=missing[0],
             )
         lacking = (*work.plan.missing, *missing)
@@ -242,7 +283,11 @@ class Session:
         failure, manifest = work.resolved.failure, work.manifest
         gone = [name for name in lacking if self._known_absent(manifest, name)]
         if gone:
-            return EntryNotFound(f"{place} has no {', '.join(gone)}", filename=gone[0])
+            return EntryNotFound(
+                f"{place} has no {', '.join(gone)}",
+                hint=about_missing(gone, manifest.entries),
+                filename=gone[0],
+            )
         if failure is not None and isinstance(classify(failure), Denied):
             return failure
         why = "the network is off" if failure is None else f"no answer came: {failure.sentence()}"
@@ -279,7 +324,8 @@ class Session:
             from hubloader.resolve.engine import Engine  # first use: threads, sockets, locks
 
             engine = Engine(self._settings, self._client, self._store)
-            with self._store.using(manifest.repo):
+            told = work.resolved.new and self._may_publish(work)
+            with self._store.using(manifest.repo, manifest if told else None):
                 seen = self._look_again(work)
                 with self._store.batch():
                     done = engine.carry_out(seen.plan, self._tracker(progress))
@@ -298,10 +344,14 @@ class Session:
         self._refuse_missing(again)
         return again
 
+    @staticmethod
+    def _may_publish(work: _Work) -> bool:
+        return work.resolved.failure is None and work.mode is not Mode.CACHE_ONLY
+
     def _publish(self, work: _Work) -> None:
         """Keep the listing and the absences, and move the ref: last, when its files are there."""
         manifest = work.manifest
-        if work.resolved.failure is not None or work.mode is Mode.CACHE_ONLY:
+        if not self._may_publish(work):
             return
         if work.resolved.new:
             self._store.write_manifest(manifest)
@@ -372,12 +422,11 @@ def _only_exact(purpose: Purpose) -> tuple[str, ...]:
     return tuple(prefix + name for name in purpose.exact)
 
 
-def _near(manifest: Manifest, missing: tuple[str, ...]) -> str | None:
-    import difflib  # only on the way to an error
-
-    close = [
-        match
-        for name in missing
-        for match in difflib.get_close_matches(name, manifest.entries, n=2, cutoff=0.75)
-    ]
-    return f"it has {', '.join(dict.fromkeys(close))}" if close else None
+def _refuse_no_folder(manifest: Manifest, folder: str) -> None:
+    if folder and manifest.complete and not manifest.names(folder):
+        folders = {name.rpartition("/")[0] for name in manifest.entries} - {""}
+        raise EntryNotFound(
+            f"{manifest.repo} at revision {manifest.revision!r} has no folder {folder!r}",
+            hint=about_missing([folder], folders) if folders else "leave out subfolder=",
+            filename=folder,
+        )

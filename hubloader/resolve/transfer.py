@@ -50,6 +50,7 @@ _MOST_CONNECTIONS = 16  # what aria2 uses at most to one host
 _SMALLEST_SHARE = 2 * 2**20  # bytes worth a connection of their own
 _LOOK_EVERY = 0.1  # seconds between two decisions about more connections
 _WORTH_IT = 1.1  # the rate has to grow by a tenth for still more connections
+_STEP = 0.25  # seconds of a wait between two looks at whether there is anything to wait for
 _GRACE = 0.5  # seconds that connections get to end after an interrupt
 _BUFFER = 2**20  # bytes
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
@@ -171,23 +172,32 @@ class Transfer:
         """
         attempt, began = 1, self.line.clock()
         while not self._ended():
-            before = self.writer.received
+            before = self._reached(share, ranged=ranged)
             try:
                 self._stream(share, ranged=ranged)
             except (TransportError, HubError) as error:
                 if ranged and self._is_part(share) and _is_about_ranges(error):
                     raise _RangesRefused from error
-                if self.writer.received - before >= _PROGRESS:
+                if self._reached(share, ranged=ranged) - before >= _PROGRESS:
                     attempt, began = 1, self.line.clock()
                 elapsed = self.line.clock() - began
                 delay = self.line.patience.next_delay(attempt, Trouble.of_error(error), elapsed)
                 if delay is None:
                     raise
                 self.line.tracker.note(Step.RETRY, self._filename, error.sentence())
-                self.line.stop.wait(delay)
+                self._pause(delay)
                 attempt += 1
             else:
                 return
+
+    def _reached(self, share: _Share, *, ranged: bool) -> int:
+        # what other connections brought says nothing of this one
+        return share.position if ranged else self.writer.received
+
+    def _pause(self, seconds: float) -> None:
+        while seconds > 0 and not self._ended():  # in steps: the others may have failed meanwhile
+            self.line.stop.wait(min(_STEP, seconds))
+            seconds -= _STEP
 
     def _ended(self) -> bool:
         return self.halted or bool(self.line.stop)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hubloader.names import suggestion
 from hubloader.tokenizers.engine import Truncation
 from hubloader.tokenizers.inputs import read_texts
 from hubloader.tokenizers.plan import COLUMNS, CallPlan
@@ -298,11 +299,7 @@ class Calling(SpecialTokens):
 
 
 def _unknown_argument(name: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, CallOptions._fields, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"a tokenizer's call has no argument {name!r}{hint}"
+    return f"a tokenizer's call has no argument {name!r}{suggestion(name, CallOptions._fields)}"
 
 
 def _say_nothing(key: str, sentence: str) -> None:

@@ -1,26 +1,29 @@
 """Chat templates are run in a process of their own, which is killed if one takes too much.
 
-A template is a program out of a repository. Jinja's sandbox keeps it from reaching Python's insides;
-nothing inside one process can keep ``9**9**9`` or ``'a' * 10**10`` from taking all time and memory.
+A template is a program out of a repository. Jinja's sandbox keeps it from reaching Python's
+insides; nothing inside one process can keep ``9**9**9`` or ``'a' * 10**10`` from taking all time
+and memory.
 So templates run in a worker (``chat_worker``) under limits that the kernel keeps. It is started at
 the first template, kept for the next ones, and replaced when it dies.
 
 ============  =========================================================================
 bound         how much, and what keeps it
 ============  =========================================================================
-time          1 s of CPU a conversation, a timer of the kernel; 10 s by the clock, ours
+time          1 s of CPU a conversation, a timer of the kernel; 1.5 s by the clock, ours
 memory        256 MiB, a limit of the process
 output        1 MiB, and four times what was put in
 template      1 MiB
 ============  =========================================================================
 
-Where the system has no such timers and limits (Windows) the clock is what is left, at 2 s.
+Where the system has no such timers and limits (Windows) the clock is what is left. A worker that
+the machine gave next to no CPU in that time is given 10 s: that is no fault of the template's.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import datetime as dt
 import json
 import os
 import signal
@@ -28,12 +31,15 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubloader.errors import BackendUnavailable, CorruptFile, UnsafeFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self
 
 __all__ = ["RenderedChat", "render_chats"]
 
@@ -43,7 +49,9 @@ MAX_CHARACTERS = 1 << 20
 MAX_TEMPLATE = 1 << 20
 _MAX_GROWTH = 4
 _CPU_TIMED = hasattr(signal, "setitimer")
-_MAX_WAIT = 10.0 if _CPU_TIMED else 2.0
+_MAX_WAIT = 1.5
+_MAX_WAIT_STARVED = 10.0
+_STARVED = 0.25  # seconds of CPU: less than this in all of _MAX_WAIT is no template's doing
 _MAX_START = 20.0
 _WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chat_worker.py")
 
@@ -62,6 +70,12 @@ class _Died(Exception):
         super().__init__(code)
         self.code = code
         self.timed_out = timed_out
+        self.out_of_cpu = _CPU_TIMED and code == -signal.SIGPROF
+
+    @property
+    def by_the_template(self) -> bool:
+        """Whether there is no doubt about whose doing it was."""
+        return self.timed_out or self.out_of_cpu
 
 
 def render_chats(
@@ -90,6 +104,7 @@ def render_chats(
     request = {
         "template": template,
         "seconds": MAX_SECONDS,
+        "now": dt.datetime.now().isoformat(),  # noqa: DTZ005 - the user's own clock
         "characters": MAX_CHARACTERS + _MAX_GROWTH * len(content),
     }
     try:
@@ -123,8 +138,8 @@ def _plain(value: Any) -> Any:
 
 def _unsafe(death: _Died) -> UnsafeFile:
     if death.timed_out:
-        much = f"more than {_MAX_WAIT:.0f} s"
-    elif _CPU_TIMED and death.code == -signal.SIGPROF:
+        much = f"more than {_MAX_WAIT} s"
+    elif death.out_of_cpu:
         much = f"more than {MAX_SECONDS:.0f} s of CPU time"
     else:
         much = f"more than {MAX_MEMORY >> 20} MiB of memory"
@@ -150,13 +165,55 @@ def _failure(answer: Mapping[str, Any]) -> Exception:
     if kind in _LIMITS:
         text = _LIMITS[kind].replace("{message}", message)
         return UnsafeFile(f"the chat template was stopped: {text}", hint=_HINT)
-    return ValueError(f"the chat template does not fit the conversation: {answer['type']}: {message}")
+    return ValueError(
+        f"the chat template does not fit the conversation: {answer['type']}: {message}"
+    )
+
+
+class _Clock:
+    """Ends a process when its time is over, or later where it had no chance to use it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.expired = False
+        self._process = process
+        self._seconds = seconds
+        self._used = _cpu_seconds(process.pid)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        if self._over.wait(self._seconds):
+            return
+        used = _cpu_seconds(self._process.pid)
+        starved = None not in {used, self._used} and (used or 0) - (self._used or 0) < _STARVED
+        if starved and self._over.wait(max(0, _MAX_WAIT_STARVED - self._seconds)):
+            return
+        self.expired = True
+        self._process.kill()
+
+
+def _cpu_seconds(pid: int) -> float | None:
+    """Ask how much CPU time a process has used; None where the system does not say."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(pid) gives
+    except OSError:
+        return None
 
 
 class _Worker:
     """The process, and the lines to it. Used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None) -> None:
         self.owner = os.getpid()
         if not sys.executable:
             raise BackendUnavailable("there is no Python program to run chat templates with")
@@ -166,7 +223,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=environment,
                 cwd=os.path.abspath(os.sep),
             )
         except OSError as error:
@@ -183,22 +240,11 @@ class _Worker:
             ) from None
 
     def exchange(self, request: bytes, seconds: float) -> dict[str, Any]:
-        process, expired = self._process, threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            process.kill()
-
-        clock = threading.Timer(seconds, expire)
-        clock.daemon = True
-        clock.start()
-        try:
+        with _Clock(self._process, seconds) as clock:
             raw = self._exchange(request)
-        finally:
-            clock.cancel()
         if raw is None:
             self.end()
-            raise _Died(process.returncode, timed_out=expired.is_set())
+            raise _Died(self._process.returncode, timed_out=clock.expired)
         answer: dict[str, Any] = json.loads(raw)
         return answer
 
@@ -229,10 +275,12 @@ class _Worker:
                     stream.close()
 
 
-def _environment() -> dict[str, str]:
-    """Keep what an interpreter may need to start, and no secrets."""
-    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ")
-    return {name: value for name, value in os.environ.items() if name in kept}
+def _start() -> _Worker:
+    """Start a worker without an environment, which may hold secrets; with it where it must be."""
+    if os.name == "posix":
+        with contextlib.suppress(BackendUnavailable):
+            return _Worker({})
+    return _Worker(None)
 
 
 class _Desk:
@@ -244,17 +292,25 @@ class _Desk:
 
     def exchange(self, request: bytes) -> dict[str, Any]:
         with self.lock:
-            worker = self.worker
-            if worker is None or worker.owner != os.getpid():
-                self.worker = worker = _Worker()
-            self.worker = None  # whatever interrupts the exchange, its answer is nobody else's
-            try:
-                answer = worker.exchange(request, _MAX_WAIT)
-            except BaseException:
-                worker.end()
-                raise
-            self.worker = worker
-            return answer
+            worker, self.worker = self.worker, None
+            if worker is not None and worker.owner == os.getpid():
+                try:
+                    return self._ask(worker, request)
+                except _Died as death:
+                    if death.by_the_template:
+                        raise
+                # It may have been killed by anyone since it was last asked: ask a fresh one.
+            return self._ask(_start(), request)
+
+    def _ask(self, worker: _Worker, request: bytes) -> dict[str, Any]:
+        """Exchange, and keep the worker; what interrupts that leaves no answer to another's."""
+        try:
+            answer = worker.exchange(request, _MAX_WAIT)
+        except BaseException:
+            worker.end()
+            raise
+        self.worker = worker
+        return answer
 
     def close(self) -> None:
         worker, self.worker = self.worker, None

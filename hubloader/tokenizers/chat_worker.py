@@ -115,7 +115,8 @@ class _Renderer:
         )
         self.environment.filters["tojson"] = _tojson
         self.environment.globals["raise_exception"] = _raise_exception
-        self.environment.globals["strftime_now"] = _strftime_now
+        self.environment.globals["strftime_now"] = self._strftime_now
+        self.now = ""
         self._compiled: dict[str, Any] = {}
         self.blocks: list[str] = []
         self.spans: list[tuple[int, int]] | None = None
@@ -124,6 +125,7 @@ class _Renderer:
         """Render every conversation of a request, each within its own bounds."""
         try:
             _set_timer(request["seconds"])
+            self.now = request["now"]
             template = self._compile(request["template"])
             chats = []
             for values in request["chats"]:
@@ -133,8 +135,6 @@ class _Renderer:
                 )
         except Exception as error:  # noqa: BLE001 - whatever a template raises goes back, in words
             return self._failure(error)
-        except RecursionError:
-            return {"error": "nesting", "message": "it nests too deeply"}
         return {"chats": chats}
 
     def _compile(self, source: str) -> Any:
@@ -153,6 +153,11 @@ class _Renderer:
                 raise _TooLong(f"more than {characters} characters")
             self.blocks.append(block)
         return {"text": "".join(self.blocks), "spans": self.spans}
+
+    def _strftime_now(self, form: str) -> str:
+        import datetime as dt
+
+        return dt.datetime.fromisoformat(self.now).strftime(form)
 
     def _failure(self, error: Exception) -> dict[str, Any]:
         exceptions = self._jinja.exceptions
@@ -214,12 +219,6 @@ def _tojson(
 
 def _raise_exception(message: Any) -> Iterator[str]:
     raise _Refused(message)
-
-
-def _strftime_now(form: str) -> str:
-    import datetime
-
-    return datetime.datetime.now().strftime(form)  # noqa: DTZ005 - the user's clock, as templates expect
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ class FramingFamily(Family, Protocol):
 GENERIC = TokenizerClass(
     name="PreTrainedTokenizerFast",
     model_input_names=("input_ids", "token_type_ids", "attention_mask"),
+    keep_conversion=True,  # of tiktoken's and tekken's ranks, whose merges have to be worked out
 )
 
 

@@ -130,7 +130,14 @@ def _merge_chat_templates(values: dict[str, Any], files: FileSet) -> None:
             templates["default"] if len(templates) == 1 and "default" in templates else templates
         )
     elif isinstance(given, (list, tuple)):
-        values["chat_template"] = {entry["name"]: entry["template"] for entry in given}
+        try:
+            values["chat_template"] = {str(e["name"]): str(e["template"]) for e in given}
+        except (KeyError, TypeError):
+            raise _corrupt(
+                files, "tokenizer_config.json", "chat_template lists what has no name and template"
+            ) from None
+    elif given is not None and not isinstance(given, (str, dict)):
+        raise _corrupt(files, "tokenizer_config.json", f"chat_template is {given!r}, not text")
 
 
 def token_from(value: Any) -> AddedToken | str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
@@ -62,12 +63,12 @@ class Saving(SpecialTokens):
         del kwargs
         if push_to_hub:
             raise ValueError("hubloader uploads nothing: save to a folder, then use `hf upload`")
-        if legacy_format and not self.kind.legacy_files:
-            raise ValueError(f"{self.kind.name} has no legacy files: leave legacy_format out")
+        if legacy_format and not self._has_legacy_files():
+            raise ValueError(f"{self._without_legacy_files()}: leave legacy_format out")
         os.makedirs(save_directory, exist_ok=True)
         folder = _Folder(os.fspath(save_directory), filename_prefix)
         self._save_settings(folder)
-        if legacy_format is not False and self.kind.legacy_files:
+        if legacy_format is not False and self._has_legacy_files():
             folder.paths += self.save_vocabulary(save_directory, filename_prefix)
             self._save_added_tokens(folder)
         if legacy_format is not True:
@@ -77,9 +78,30 @@ class Saving(SpecialTokens):
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...]:
-        """Write the vocabulary alone, in the engine's own files; returns their paths."""
+        """Write the vocabulary alone, in the engine's own files; returns their paths.
+
+        A SentencePiece model cannot be made of the engine: the file it came from is copied.
+
+        Raises:
+            ValueError: it is of a SentencePiece class, and came from tokenizer.json.
+
+        """
+        if self.vocab_file is not None:
+            folder = _Folder(os.fspath(save_directory), filename_prefix)
+            return (folder.copy(self.vocab_file, self.kind.legacy_files[0]),)
+        if not self._has_legacy_files():
+            raise ValueError(self._without_legacy_files())
         model = self._engine.backend.model
         return tuple(model.save(os.fspath(save_directory), filename_prefix))
+
+    def _without_legacy_files(self) -> str:
+        if not self.kind.legacy_files:
+            return f"{self.kind.name} has no legacy files"
+        return f"this tokenizer was not made of a {self.kind.legacy_files[0]}, so none can be saved"
+
+    def _has_legacy_files(self) -> bool:
+        names = self.kind.legacy_files
+        return bool(names) and (self.vocab_file is not None or not names[0].endswith(".model"))
 
     def _save_settings(self, folder: _Folder) -> None:
         folder.write_json("tokenizer_config.json", self._settings(), sort=True)
@@ -133,6 +155,13 @@ class _Folder:
         with open(path, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)
         self.paths.append(path)
+
+    def copy(self, source: str, name: str) -> str:
+        os.makedirs(self.path, exist_ok=True)
+        path = os.path.join(self.path, self.prefix + name)
+        if os.path.realpath(source) != os.path.realpath(path):
+            shutil.copyfile(source, path)
+        return path
 
     def write_json(self, name: str, value: Mapping[str, Any], *, sort: bool = False) -> None:
         self.write(name, json.dumps(value, indent=2, sort_keys=sort, ensure_ascii=False) + "\n")

@@ -45,7 +45,7 @@ __all__ = [
 MAX_MODEL_BYTES = 64 << 20
 _MAX_PIECES = 1 << 21
 _MAX_PIECE_BYTES = 1024
-_MAX_SPLITS = 1 << 26  # places at which all pieces of a BPE model can be cut: each is looked up
+_MAX_SPLITS = 1 << 22  # places at which all pieces of a BPE model can be cut: each is looked up
 _MAX_REPLACEMENT = 1024  # bytes that the character map makes of one match
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -104,6 +104,14 @@ class SentencePieceModel:
     add_dummy_prefix: bool = True
 
 
+_FIRST_BYTES = 0x0A  # the key of field 1 as bytes: a piece in the file, and the text in a piece
+_SCORE = b"\x15"  # the key of field 2 as four bytes
+_MIN_PIECE = 8  # bytes of a piece with one letter and a score
+_MAX_FLOAT = 3.5e38  # beyond what four bytes hold: what is not below it is no number
+_FLOAT = struct.Struct("<f")
+_USUAL_KINDS = {b"": PieceKind.NORMAL} | {bytes((0x18, kind)): kind for kind in PieceKind}
+
+
 class _Field(NamedTuple):
     number: int
     wire: int
@@ -136,9 +144,9 @@ def parse_sentencepiece_model(raw: bytes) -> SentencePieceModel:
         UnsafeFile: something in it is beyond its bound.
 
     """
-    pieces: list[Piece] = []
+    pieces, position = _usual_pieces(raw)
     trainer, normalizer = _Trainer(), _Normalizer()
-    for field in _fields(memoryview(raw)):
+    for field in _fields(memoryview(raw)[position:]):
         if field.number == 1:
             pieces.append(_piece(_bytes(field), len(pieces)))
             if len(pieces) > _MAX_PIECES:
@@ -232,6 +240,35 @@ class _Normalizer:
                 self.charsmap = bytes(_bytes(field))
             elif field.number == 3:
                 self.add_dummy_prefix = bool(_int(field))
+
+
+def _usual_pieces(raw: bytes) -> tuple[list[Piece], int]:
+    """Read the pieces at the beginning, as long as each is written in the usual way.
+
+    That is: text, score, and the kind unless it is the normal one, all lengths in one byte. It is a
+    fifth of the time of reading every field by itself, which is what is done from the first piece
+    on that is written otherwise. Gives the pieces and the position after them.
+    """
+    pieces: list[Piece] = []
+    position, last = 0, len(raw) - 2
+    while position < last and raw[position] == _FIRST_BYTES and len(pieces) < _MAX_PIECES:
+        start, end = position + 2, position + 2 + raw[position + 1]
+        if raw[position + 1] < _MIN_PIECE or raw[position + 1] > 0x7F or end > len(raw):
+            break
+        after = start + 2 + raw[start + 1]  # where the score begins, if the text begins here
+        kind = _USUAL_KINDS.get(raw[after + 5 : end]) if after + 5 <= end else None
+        if raw[start] != _FIRST_BYTES or raw[after : after + 1] != _SCORE or kind is None:
+            break
+        score: float = _FLOAT.unpack_from(raw, after + 1)[0]
+        try:
+            text = str(raw[start + 2 : after], "utf-8")
+        except UnicodeDecodeError:
+            break
+        if not text or not -_MAX_FLOAT <= score <= _MAX_FLOAT:
+            break
+        pieces.append(Piece(text, score, kind))
+        position = end
+    return pieces, position
 
 
 def _piece(raw: memoryview, index: int) -> Piece:

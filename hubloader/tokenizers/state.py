@@ -6,9 +6,9 @@ The rest of a tokenizer is built on this, one concern a module: ``special_tokens
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, overload
 
+from hubloader import notices
 from hubloader.tokenizers.classes import GENERIC, TokenizerClass
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ class TokenizerState:
         clean_up_tokenization_spaces: whether decoding joins " ." and the like.
         split_special_tokens: whether special tokens inside a text are plain text.
         name_or_path: where it was loaded from.
+        vocab_file: the SentencePiece model it was made of, None if it was made of another file.
 
     """
 
     kind: TokenizerClass = GENERIC
+    vocab_file: str | None = None
     model_max_length: int
     padding_side: str
     truncation_side: str
@@ -76,7 +78,7 @@ class TokenizerState:
     def _warn_once(self, key: str, sentence: str) -> None:
         if key not in self._warned:
             self._warned.add(key)
-            warnings.warn(sentence, stacklevel=5)
+            notices.warn(sentence)
 
     @property
     def backend_tokenizer(self) -> tokenizers.Tokenizer:

@@ -5,8 +5,9 @@ Source: transformers 4.57.6 ``_get_padding_truncation_strategies``; 5.23 decides
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hubloader import notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,10 +74,9 @@ def choose_strategies(
     pads = _word(padding, "longest", "do_not_pad", _PADDING, "PaddingStrategy")
     cuts = _word(truncation, "longest_first", "do_not_truncate", _TRUNCATION, "TruncationStrategy")
     if padding is True and max_length is not None and cuts == "do_not_truncate":
-        warnings.warn(
+        notices.warn(
             "`max_length` is ignored when `padding`=`True` and there is no truncation strategy. "
-            "To pad to max length, use `padding='max_length'`.",
-            stacklevel=4,
+            "To pad to max length, use `padding='max_length'`."
         )
     if max_length is not None:
         return Strategies(pads, cuts, max_length)

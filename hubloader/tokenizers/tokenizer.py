@@ -12,6 +12,7 @@ import tokenizers
 from tokenizers import AddedToken
 
 from hubloader.errors import about
+from hubloader.tokenizers.chat import Chat
 from hubloader.tokenizers.checks import read_tokenizer_json
 from hubloader.tokenizers.classes import GENERIC, TokenizerClass, family_named
 from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_config
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Tokenizer"]
 
 
-class Tokenizer(LegacyCalls, Decoding, Saving):
+class Tokenizer(Chat, LegacyCalls, Decoding, Saving):
     """Text to the model's inputs and back, on the Rust engine.
 
     Made by ``from_files`` (or ``AutoTokenizer.from_pretrained``). Equal calls may run in any number
@@ -128,6 +129,8 @@ class Tokenizer(LegacyCalls, Decoding, Saving):
             tokenizer = made.__new__(made)
             # A class by name is called with the names of files: what it is made of is set here.
             Tokenizer.__init__(tokenizer, backend, kind, settings, config.added_tokens)
+            if kind.legacy_files == selection.files and selection.files[0].endswith(".model"):
+                tokenizer.vocab_file = str(files.path(selection.files[0]))
             return tokenizer
 
     @classmethod

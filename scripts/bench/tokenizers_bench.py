@@ -4,7 +4,8 @@
 
 The rows: 5,000 texts of 60 to 70 tokens as lists, as padded tensors, one short text; loading a
 vocabulary of 30,000 tokens, a tokenizer.json of 17 MB, and 50,000 merges with and without
-conversion. What stands is the ratio of medians. (The file is not called tokenize.py: that would
+conversion. What stands are ratios: of the median times, and of the least processor time, which a
+busy machine disturbs less. (The file is not called tokenize.py: that would
 hide Python's own module from every script beside it.)
 """
 
@@ -40,8 +41,8 @@ def main() -> None:
             title: in_turns(programs, arguments.rounds, repeat)
             for title, repeat, programs in [*programs_by_row(folder), *loading_rows(Path(folder))]
         }
-    for title, medians in rows.items():
-        print_row(title, medians)
+    for title, runs in rows.items():
+        print_row(title, runs)
     if arguments.json:
         figures = {"machine": machine(), "seconds": rows}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -173,25 +174,39 @@ def make_texts(vocabulary: dict[str, int]) -> list[str]:
     return [" ".join(chance.choices(words, k=chance.randint(58, 68))) for _ in range(5000)]
 
 
-def in_turns(programs: dict[str, Work], rounds: int, repeat: int) -> dict[str, float]:
-    """Run each program once unmeasured, then ``rounds`` times in turns; median seconds of one."""
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
+def in_turns(
+    programs: dict[str, Work], rounds: int, repeat: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Run each program once unmeasured, then ``rounds`` times in turns.
+
+    Returns:
+        For each run its seconds, and the seconds of processor time on all cores together.
+
+    """
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     for turn in range(rounds + 1):
         for name, work in programs.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             for _ in range(repeat):
                 work()
+            took = time.perf_counter() - start, time.process_time() - used
             if turn:
-                seconds[name].append((time.perf_counter() - start) / repeat)
-    return {name: statistics.median(runs) for name, runs in seconds.items()}
+                runs[name].append((took[0] / repeat, took[1] / repeat))
+    return runs
 
 
-def print_row(title: str, medians: dict[str, float]) -> None:
-    """Print the medians and each one's ratio to the first."""
-    base = next(iter(medians))
+def print_row(title: str, runs: dict[str, list[tuple[float, float]]]) -> None:
+    """Print each program's median time and least processor time, and their ratios to the first."""
+    medians = {name: statistics.median(wall for wall, _ in each) for name, each in runs.items()}
+    least = {name: min(used for _, used in each) for name, each in runs.items()}
+    base = next(iter(runs))
     print(f"\n{title}")
-    for name, seconds in medians.items():
-        print(f"  {name:<13} {seconds * 1e3:10.3f} ms  {seconds / medians[base]:6.2f} x {base}")
+    for name in runs:
+        wall, used = medians[name], least[name]
+        print(
+            f"  {name:<14} time {wall * 1e3:9.3f} ms {wall / medians[base]:5.2f} x"
+            f"   processor {used * 1e3:9.3f} ms {used / least[base]:5.2f} x"
+        )
 
 
 if __name__ == "__main__":

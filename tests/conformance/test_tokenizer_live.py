@@ -171,3 +171,20 @@ def test_a_folder_that_transformers_saved_is_read_here_to_the_same(pair, tmp_pat
     again = AutoTokenizer.from_pretrained(tmp_path)
     for text in TEXTS:
         assert dict(again(text)) == dict(theirs(text))
+
+
+def test_a_text_of_a_megabyte_gives_what_transformers_gives(pair):
+    text = " ".join(TEXTS) * (1_000_000 // len(" ".join(TEXTS)) + 1)
+    options = {"truncation": True, "max_length": 50_000, "return_overflowing_tokens": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole, cut = ([each(text, **chosen).data for each in pair] for chosen in ({}, options))
+    assert len(text) >= 1_000_000
+    assert whole[0] == whole[1]
+    assert cut[0] == cut[1]
+
+
+def test_a_lone_surrogate_is_a_type_error_in_both(pair):
+    for tokenizer in pair:
+        with pytest.raises(TypeError):
+            tokenizer("lone \ud800 surrogate")

@@ -30,7 +30,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
 RUN = {"python", "bash"}
-LANGUAGES = RUN | {"text", "console", "toml", "json", ""}
+LANGUAGES = RUN | {"text", "console", "toml", "json", "yaml", "dockerfile", ""}
 
 
 @dataclass(frozen=True)

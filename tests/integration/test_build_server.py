@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -484,6 +485,11 @@ def test_eight_processes_share_one_download(
     assert all(answer["ok"] for answer in answers)
     bodies = [r for r in hub.requests if r.origin == "content" and r.method == "GET"]
     assert len(bodies) == 1
+    hub.stop()
+    tokenizer = hubloader.AutoTokenizer.from_pretrained(
+        "sentiment", lock=project / "models.lock", cache_dir=tmp_path / "shared/hub"
+    )
+    assert tokenizer(TEXT)["input_ids"]
 
 
 # loading by lock
@@ -709,6 +715,29 @@ def test_nothing_reachable_is_75_and_a_few_tries(run: Run, project: Path):
 
 
 # interrupts
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_time_leaves_a_cache_that_the_next_sync_completes(
+    hub: MirrorServer, project: Path, run: Run, tmp_path: Path, number: int, after: float
+):
+    weights = hub.library.root / TINY / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + os.urandom(10_000_000))
+    toml(project)
+    run("lock")
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "hubloader", "sync", "--frozen", "--limit-rate", "20MB", "-q"]
+    process = subprocess.Popen(command, cwd=project, env=env, stderr=subprocess.DEVNULL)
+
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=after)
+    process.send_signal(number)
+    process.wait(timeout=10)
+
+    assert process.returncode in {0, 128 + number, -number}
+    assert run("sync", "--frozen").code == 0
+    assert run("verify", "--lock", "models.lock").code == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 
 import hubloader
+from hubloader.cache.store import CacheStore
 from hubloader.errors import IntegrityError
 from hubloader.mirror import MirrorServer
+from hubloader.types import RepoId
 
 TINY = "fixtures/bert-tiny-sentiment"
 OTHER = "fixtures/distilbert-tiny-h5"
@@ -357,6 +360,22 @@ def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(run: Run, synced: Pa
     assert all(finding["mend"] for finding in document["findings"] if finding["level"] == "error")
 
 
+def test_doctor_names_who_holds_a_lock_and_what_is_no_content(
+    run: Run, synced: Path, tmp_path: Path
+):
+    store = CacheStore(tmp_path / "home/hub")
+    blob = blob_of(tmp_path, "config.json")
+    (blob.parent / "notes.txt").write_text("mine")
+
+    with store.blob_lock(RepoId.parse(TINY), blob.name):
+        findings = run("doctor", "--json").json["findings"]
+
+    told = {finding["check"]: finding for finding in findings}
+    assert str(os.getpid()) in told["held"]["message"]
+    assert "notes.txt" in told["foreign"]["message"]
+    assert "held" not in {finding["check"] for finding in run("doctor", "--json").json["findings"]}
+
+
 def test_doctor_tells_of_a_proxy_without_its_password_and_of_a_bad_token(run: Run, synced: Path):
     ended = run("doctor", http_proxy="http://me:secret@127.0.0.1:1", HF_TOKEN="hf_bad")
 
@@ -390,6 +409,47 @@ def test_the_commands_list_in_the_help_with_a_sentence_each(run: Run):
         (line,) = [line for line in listed.splitlines() if line.split()[:1] == [name]]
         assert len(line.split()) > 2
         assert run(name, "--help").code == 0
+
+
+def test_the_documents_have_the_keys_that_the_reference_names(run: Run, synced: Path):
+    text = (Path(__file__).parents[2] / "docs/reference/json.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*`) \| (.*) \|$", text, re.MULTILINE)
+    told = {
+        name: set(re.findall(r"`([a-z_]+)`", keys.partition(";")[0].partition(", also")[0]))
+        for names, keys in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    calls = {
+        "prefetch": [TINY],
+        "path": [TINY],
+        "lock": [],
+        "sync": [],
+        "diff": [str(synced)],
+        "init": ["elsewhere"],
+        "add": [OTHER, "--for", "tokenizer"],
+        "remove": [OTHER],
+        "verify": [],
+        "export": ["--lock", "-o", "b.tar"],
+        "import": ["b.tar"],
+        **{name: [] for name in ("key", "sbom", "doctor", "ls", "du", "prune")},
+        "rm": [TINY, "--dry-run"],
+    }
+
+    assert set(calls) == set(told)
+    for name, arguments in calls.items():
+        document = run(name, *arguments, "--json").json
+        assert document["ok"], document
+        assert set(document) - {"version", "ok"} == told[name], name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(run: Run, shell: str):
+    source = run(_HUBLOADER_COMPLETE=f"{shell}_source")
+    words = {"COMP_WORDS": "hubloader sy", "COMP_CWORD": "sy" if shell == "fish" else "1"}
+    completed = run(_HUBLOADER_COMPLETE=f"{shell}_complete", **words)
+
+    assert "hubloader" in source.out
+    assert "sync" in completed.out
 
 
 def test_removing_twice_is_told(run: Run, synced: Path, tmp_path: Path):

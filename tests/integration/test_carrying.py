@@ -431,3 +431,71 @@ def test_the_commands_carry_through_pipes(synced: Path, tmp_path: Path):
     with tarfile.open(fileobj=evil, mode="w") as tar:
         tar.addfile(special(tarfile.SYMTYPE, "models.lock", "/etc/passwd"))
     assert hubloader_("import", "-", "--cache-dir", there, input=evil.getvalue()).returncode == 9
+
+
+# what else can be locked
+
+
+def test_shards_old_names_and_datasets_are_locked_synced_and_carried(
+    fixture_hub: Path, tmp_path: Path
+):
+    root = tmp_path / "hub"
+    shutil.copytree(fixture_hub / "fixtures/bert-tiny-sharded", root / "fixtures/bert-tiny-sharded")
+    shutil.copytree(fixture_hub / TINY, root / TINY)
+    (root / "datasets/org/reviews/data").mkdir(parents=True)
+    (root / "datasets/org/reviews/data/train.csv").write_text("text,label\n")
+    (root / "datasets/org/reviews/README.md").write_text("---\nlicense: [mit, cc0-1.0]\n---\n")
+    (root / "hub.json").write_text(json.dumps({"aliases": {"old-name": TINY}}))
+    project = tmp_path / "models.toml"
+    project.write_text(
+        '[models.sharded]\nrepo = "fixtures/bert-tiny-sharded"\nfor = ["numpy"]\n'
+        '[models.old]\nrepo = "old-name"\nfor = ["tokenizer"]\n'
+        '[models.data]\nrepo = "org/reviews"\ntype = "dataset"\n'
+    )
+    cache, lock = tmp_path / "cache", tmp_path / "models.lock"
+
+    with MirrorServer(root) as hub:
+        done = hubloader.sync(project, endpoint=hub.url, cache_dir=cache)
+
+    models = {model.name: model for model in read_lock(lock).models}
+    assert sum(f.path.endswith(".safetensors") for f in models["sharded"].files) == 3
+    assert [f.path for f in models["data"].files] == ["README.md", "data/train.csv"]
+    assert models["data"].license == "cc0-1.0, mit"
+    assert {model.path.parents[1].name for model in done.models} == {
+        "models--fixtures--bert-tiny-sharded",
+        "models--old-name",
+        "datasets--org--reviews",
+    }
+    export(tmp_path / "b.tar", lock=lock, cache_dir=cache)
+    import_(tmp_path / "b.tar", cache_dir=tmp_path / "there")
+    options = {"lock": lock, "cache_dir": tmp_path / "there"}
+    model = hubloader.NpAutoModelForSequenceClassification.from_pretrained("sharded", **options)
+    assert model.config.num_labels
+    assert hubloader.AutoTokenizer.from_pretrained("old-name", **options)("good")["input_ids"]
+    assert hubloader.verify(**options).ok
+
+
+def test_a_mirror_that_tells_names_alone_is_locked_file_by_file(fixture_hub: Path, tmp_path: Path):
+    from aiohttp import web
+
+    @web.middleware
+    async def names_alone(request, handler):
+        if "/tree/" in request.path:
+            raise web.HTTPNotFound
+        answer = await handler(request)
+        if "/api/models/" not in request.path or answer.status != 200:
+            return answer
+        told = json.loads(answer.body)
+        told["siblings"] = [{"rfilename": each["rfilename"]} for each in told["siblings"]]
+        return web.json_response(told)
+
+    project = tmp_path / "models.toml"
+    project.write_text(f'[models.a]\nrepo = "{TINY}"\n')
+    with MirrorServer(fixture_hub) as whole:
+        expected = hubloader.lock(project, dry_run=True, endpoint=whole.url).lock
+    with MirrorServer(fixture_hub, middlewares=[names_alone]) as bare:
+        told = hubloader.lock(project, endpoint=bare.url, cache_dir=tmp_path / "cache").lock
+        done = hubloader.sync(project, endpoint=bare.url, cache_dir=tmp_path / "cache")
+
+    assert told == expected
+    assert done.fetched_bytes

@@ -78,12 +78,21 @@ def test_a_prefetch_of_what_cannot_be_converted_is_a_prefetch(where, slow, tmp_p
     assert slow == kept(where) == []
 
 
-@pytest.mark.parametrize("damage", [b"", b"x", b"0" * 64 + b"\n{}"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda good: good[:0],
+        lambda good: good[:1],
+        lambda good: good[:-1],
+        lambda good: good.replace(b'"add_prefix_space":false', b'"add_prefix_space":true '),
+    ],
+)
 def test_a_damaged_one_is_made_anew(where, slow, damage):
     expected = AutoTokenizer.from_pretrained(NAME, **where)(TEXT)
     (path,) = kept(where)
     good = path.read_bytes()
-    path.write_bytes(damage)
+    assert damage(good) != good
+    path.write_bytes(damage(good))
     assert AutoTokenizer.from_pretrained(NAME, **where)(TEXT) == expected
     assert slow == ["GPT2Tokenizer"] * 2
     assert path.read_bytes() == good

@@ -218,3 +218,9 @@ def test_the_next_page_is_always_at_the_same_origin(link, expected):
 def test_a_next_page_that_is_no_address_is_refused(target):
     with pytest.raises(MalformedAnswer):
         next_page(HERE, f'<{target}>; rel="next"')
+
+
+def test_a_link_that_names_a_user_is_asked_for_without_that_user():
+    here = "https://hub.example/api/models/org/name/tree/main?recursive=true"
+    link = '<https://me:word@hub.example/api/elsewhere?cursor=9>; rel="next"'
+    assert next_page(here, link) == "https://hub.example/api/models/org/name/tree/main?cursor=9"

@@ -66,7 +66,7 @@ def test_what_is_no_text_is_refused_in_transformers_words(tokenizer, text, pair,
 
 
 def test_an_unknown_argument_is_named_with_the_nearest_one(tokenizer):
-    with pytest.raises(TypeError, match=r"'paddding'; did you mean 'padding'\?"):
+    with pytest.raises(TypeError, match=r"'paddding': did you mean 'padding'\?"):
         tokenizer("a", paddding=True)
     with pytest.raises(TypeError, match=r"no argument 'qqq'$"):
         tokenizer.encode("a", qqq=True)

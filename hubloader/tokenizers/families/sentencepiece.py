@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 
+from hubloader.errors import CorruptFile
 from hubloader.tokenizers.classes import TokenizerClass
 from hubloader.tokenizers.sentencepiece_engine import (
     Scored,
@@ -459,5 +460,8 @@ def _count(options: Mapping[str, Any], name: str, usual: int) -> int:
     if value is None:
         return usual
     if not isinstance(value, int) or not 0 <= value <= 1 << 16:
-        raise ValueError(f"{name} is {value!r}, not a number of tokens")
+        raise CorruptFile(
+            f"tokenizer_config.json: {name} is {value!r}, not a number of tokens",
+            filename="tokenizer_config.json",
+        )
     return value

@@ -44,6 +44,7 @@ CLASSES = tuple(
         options=_FRAME,
         padding_side="left",
         framed_by=frozenset(_FRAME),
+        keep_conversion=True,  # working out the merges takes three times as long as reading them
     )
     for name, tokens in (
         (

@@ -1,0 +1,213 @@
+"""Which vocabulary file is read, what a wrong one is called, and what is saved."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hubloader.auto.tokenizer import AutoTokenizer
+from hubloader.errors import CorruptFile, HubloaderError, UnknownTokenizer, UnsafeFile
+from hubloader.tokenizers.ranked_bytes import parse_tekken, parse_tiktoken
+from hubloader.tokenizers.vocabulary_format import VocabularyFormat, sniff_vocabulary
+
+TOKENIZERS = Path(__file__).resolve().parents[2] / "cache_fixtures" / "tokenizers"
+LLAMA = (TOKENIZERS / "spm-llama" / "tokenizer.model").read_bytes()
+TIKTOKEN = (TOKENIZERS / "tiktoken" / "tokenizer.model").read_bytes()
+TEKKEN = json.loads((TOKENIZERS / "tekken" / "tekken.json").read_text("ascii"))
+
+
+def folder_of(tmp_path, files, declared="LlamaTokenizer", **settings_):
+    config = {"tokenizer_class": declared, **settings_}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    for name, raw in files.items():
+        (tmp_path / name).write_bytes(raw)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (LLAMA, VocabularyFormat.SENTENCEPIECE),
+        (TIKTOKEN, VocabularyFormat.TIKTOKEN),
+        (b'{"config": {}}', VocabularyFormat.JSON),
+        (b"version https://git-lfs.github.com/spec/v1\n", VocabularyFormat.LFS_POINTER),
+        (b"<!DOCTYPE html>", VocabularyFormat.HTML),
+        (b"PK\x03\x04...", VocabularyFormat.ZIP),
+        (b"GGUF\x03", VocabularyFormat.GGUF),
+        (b"", VocabularyFormat.EMPTY),
+        (b"hello there", VocabularyFormat.UNKNOWN),
+    ],
+)
+def test_the_format_is_told_from_the_bytes(raw, found):
+    assert sniff_vocabulary(raw) is found
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b"<html><body>sign in</body></html>", "a page of HTML"),
+        (b'{"a": 1}', "is JSON"),
+        (b"PK\x03\x04zip", "zip archive"),
+        (b"", "empty file"),
+    ],
+)
+def test_the_error_names_the_format_that_was_found(tmp_path, raw, words):
+    folder = folder_of(tmp_path, {"tokenizer.model": raw})
+    with pytest.raises(UnknownTokenizer, match=words) as caught:
+        AutoTokenizer.from_pretrained(folder)
+    assert caught.value.filename == "tokenizer.model"
+    assert caught.value.hint
+
+
+def test_a_generic_class_refuses_sentencepiece_by_name(tmp_path):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA}, "PreTrainedTokenizerFast")
+    with pytest.raises(UnknownTokenizer, match="is a SentencePiece model"):
+        AutoTokenizer.from_pretrained(folder)
+
+
+def test_tokenizer_json_beside_a_model_file_is_what_is_run(tmp_path):
+    first = folder_of(tmp_path, {"tokenizer.model": LLAMA})
+    tokenizer = AutoTokenizer.from_pretrained(first)
+    tokenizer.add_tokens(["<only-in-json>"])
+    tokenizer.save_pretrained(tmp_path / "saved")
+    (tmp_path / "saved" / "tokenizer.model").write_bytes(b"damaged")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again.convert_tokens_to_ids("<only-in-json>") == 960
+
+
+def test_saving_keeps_the_model_file(tmp_path):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA})
+    paths = AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "saved")
+    assert str(tmp_path / "saved" / "tokenizer.model") in paths
+    assert (tmp_path / "saved" / "tokenizer.model").read_bytes() == LLAMA
+
+
+def test_saving_the_model_file_of_a_tokenizer_that_had_none_says_so(tmp_path):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA})
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "a", legacy_format=False)
+    again = AutoTokenizer.from_pretrained(tmp_path / "a")
+    again.save_pretrained(tmp_path / "b")
+    assert not (tmp_path / "b" / "tokenizer.model").exists()
+    with pytest.raises(ValueError, match=r"tokenizer\.model"):
+        again.save_pretrained(tmp_path / "c", legacy_format=True)
+
+
+def test_llamas_frame_follows_init_arguments_over_tokenizer_json(tmp_path):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA})
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "saved")
+    tokenizer = AutoTokenizer.from_pretrained(
+        tmp_path / "saved", add_bos_token=False, add_eos_token=True
+    )
+    ids = tokenizer("hello")["input_ids"]
+    assert (ids[0] == 1, ids[-1] == 2) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("declared", "settings_"),
+    [
+        ("T5Tokenizer", {"extra_ids": "many"}),
+        ("T5Tokenizer", {"extra_ids": 1 << 40}),
+        ("PegasusTokenizer", {"offset": -1}),
+    ],
+)
+def test_a_config_that_asks_for_no_number_of_tokens_is_corrupt(tmp_path, declared, settings_):
+    model = (TOKENIZERS / "spm-t5" / "spiece.model").read_bytes()
+    folder = folder_of(tmp_path, {"spiece.model": model}, declared, **settings_)
+    with pytest.raises(CorruptFile, match="not a number of tokens"):
+        AutoTokenizer.from_pretrained(folder)
+
+
+def test_targets_of_mbart_are_framed_in_their_language(tmp_path):
+    model = (TOKENIZERS / "spm-fairseq" / "sentencepiece.bpe.model").read_bytes()
+    folder = folder_of(
+        tmp_path, {"sentencepiece.bpe.model": model}, "MBartTokenizer",
+        src_lang="de_DE", tgt_lang="ro_RO",
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    both = tokenizer("hello", text_target="hello")
+    last = [tokenizer.convert_ids_to_tokens(ids[-1]) for ids in (both["input_ids"], both["labels"])]
+    assert last == ["de_DE", "ro_RO"]
+    assert tokenizer.convert_ids_to_tokens(tokenizer("hello")["input_ids"][-1]) == "de_DE"
+
+
+def test_a_tokenizer_model_in_another_name_is_found(tmp_path):
+    folder = folder_of(tmp_path, {"qwen.tiktoken": TIKTOKEN}, "PreTrainedTokenizerFast")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.decode(tokenizer("naïve 🤗")["input_ids"]) == "naïve 🤗"
+
+
+def test_tekkens_byte_strings_come_after_its_special_tokens(tmp_path):
+    folder = folder_of(
+        tmp_path, {"tekken.json": json.dumps(TEKKEN).encode()}, "PreTrainedTokenizerFast"
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.convert_ids_to_tokens([0, 3, 4, 5]) == [
+        "<unk>", "[INST]", "<SPECIAL_4>", "<SPECIAL_5>",
+    ]  # fmt: skip
+    assert len(tokenizer) == TEKKEN["config"]["default_vocab_size"]
+    assert min(tokenizer("hello")["input_ids"]) >= 6
+    assert tokenizer.decode(tokenizer("[INST] naïve")["input_ids"]) == "[INST] naïve"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"YQ==\n", "line 1 is not base64 and a rank"),
+        (b"YQ== 0\n!!!! 1\n", "line 2 is not base64"),
+        (b"YQ== 0\nYQ== 1\n", "twice"),
+        (b"YQ== 0\nYg== 0\n", "same rank"),
+        (b"YQ== -1\n", "not base64 and a rank"),
+        (b"\n", "no tokens"),
+    ],
+)
+def test_a_damaged_tiktoken_file_is_refused_in_words(raw, words):
+    with pytest.raises(CorruptFile, match=words):
+        parse_tiktoken(raw)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": None},
+        {"vocab": [{"token_bytes": "!"}]},
+        {"vocab": [{}]},
+        {"special_tokens": [{"rank": 3, "token_str": "<s>", "is_control": True}]},
+        {"config": {"pattern": "x", "default_num_special_tokens": 1 << 30}},
+        {"config": {"pattern": "x" * 5000}},
+        {"config": {"pattern": "x", "default_vocab_size": -1}},
+    ],
+)
+def test_a_damaged_tekken_file_is_refused(change):
+    with pytest.raises((CorruptFile, UnsafeFile)):
+        parse_tekken(json.dumps({**TEKKEN, **change}).encode())
+
+
+@given(st.data())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_changed_model_file_is_loaded_and_run_or_refused_with_our_own_error(tmp_path, data):
+    raw = bytearray((TOKENIZERS / "spm-fairseq" / "sentencepiece.bpe.model").read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    folder = folder_of(tmp_path, {"sentencepiece.bpe.model": bytes(raw)}, "XLMRobertaTokenizer")
+    try:
+        AutoTokenizer.from_pretrained(folder)("Das Mädchen ﬁ \uff11\uff12 …", padding=True)
+    except HubloaderError:
+        return
+
+
+def test_a_character_map_whose_table_leads_nowhere_is_our_own_error(tmp_path):
+    table = struct.pack("<4I", *(0xFFFFFFFF,) * 4)
+    charsmap = struct.pack("<I", len(table)) + table + b"a\0"
+    normalizer = b"\x12" + bytes([len(charsmap)]) + charsmap
+    raw = LLAMA + b"\x1a" + bytes([len(normalizer)]) + normalizer
+    folder = folder_of(tmp_path, {"spiece.model": raw}, "ReformerTokenizer")
+    try:
+        AutoTokenizer.from_pretrained(folder)("abc")
+    except HubloaderError:
+        return
