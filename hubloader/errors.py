@@ -33,7 +33,7 @@ attributes, and knows the exit code of the command line.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +83,10 @@ __all__ = [
     "UnsupportedTask",
     "WeightsMismatch",
     "about",
+    "gravity",
 ]
+
+_GRAVEST_FIRST: Final = (5, 9, 4, 3, 2, 7, 8, 6, 10, 1, 75)  # told in docs/reference/errors.md
 
 
 class HubloaderError(Exception):
@@ -174,6 +177,15 @@ def about(
         raise
 
 
+def gravity(failure: BaseException) -> int:
+    """Rank an error among several: the one with the lowest number leads and gives the exit code.
+
+    What comes first is what trying again cannot mend; an error of nobody's here has exit code 1.
+    """
+    code = getattr(failure, "exit_code", 1)
+    return _GRAVEST_FIRST.index(code) if code in _GRAVEST_FIRST else len(_GRAVEST_FIRST)
+
+
 class InvalidReference(HubloaderError, ValueError):
     """A repository id, revision or file name that cannot be one, or an ambiguous source."""
 
@@ -199,9 +211,10 @@ class EntryNotFound(NotFound):
 
 
 class AccessDenied(HubloaderError, PermissionError):
-    """The Hub knows the thing and does not hand it out."""
+    """The Hub knows the thing and does not hand it out. ``said`` is the Hub's own text, or ""."""
 
     exit_code = 4
+    said: str = ""
 
 
 class AuthenticationRequired(AccessDenied):
@@ -231,7 +244,7 @@ class CacheMiss(HubloaderError, FileNotFoundError):
         self.offline = offline
 
     @property
-    def exit_code(self) -> int:  # type: ignore[override]
+    def exit_code(self) -> int:  # type: ignore[override]  # the one whose code depends on why
         """6 while offline, 75 when the network failed."""
         return 6 if self.offline else 75
 

@@ -213,7 +213,8 @@ class Manifest:
 
     ``complete`` tells whether ``entries`` is the whole listing (so that a name that is not in it is
     known to be absent) or only what single-file requests or the disk happened to tell.
-    ``canonical`` is the id the Hub answered with, where it is another than the one asked.
+    ``canonical`` is the id the Hub answered with, where it is another than the one asked; ``moved``
+    tells that the endpoint redirects there.
     """
 
     repo: RepoId
@@ -224,9 +225,20 @@ class Manifest:
     complete: bool = True
     canonical: str | None = None
     stale: str | None = None  # why a cached revision stands in for the Hub's answer, or None
+    moved: bool = field(default=False, compare=False)
 
     def __contains__(self, filename: str) -> bool:
         return filename in self.entries
+
+    @property
+    def source(self) -> RepoId:
+        """The name to fetch by: of a renamed repository the new one, which saves a redirect each.
+
+        Where the endpoint knows the other name and does not redirect, it may not have it itself.
+        """
+        if self.canonical is None or not self.moved:
+            return self.repo
+        return RepoId.parse(self.canonical, self.repo.repo_type)
 
     def names(self, folder: str = "") -> frozenset[str]:
         """File names below ``folder``, relative to it."""
@@ -241,6 +253,8 @@ class Purpose:
     ``uses`` are parts of the loading machinery; ``include``/``exclude`` are huggingface_hub's
     patterns (``None``: no filter); ``exact`` are names that must be there. ``formats`` are the
     formats of weights that will do, the preferred one first: ``safetensors``, ``bin``, ``h5``.
+    ``later`` are uses that follow once these files will do: nothing is brought for them yet, but
+    an error names what they lack too.
     """
 
     uses: frozenset[Literal["config", "tokenizer", "torch", "tf", "numpy", "all"]] = frozenset()
@@ -251,6 +265,7 @@ class Purpose:
     variant: str | None = None
     use_safetensors: bool | None = None
     formats: tuple[str, ...] | None = None
+    later: frozenset[Literal["torch", "tf", "numpy"]] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ scripts/capture_golden.py.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
@@ -41,7 +42,7 @@ def main() -> None:
             capture_golden.lay_out(case, Path(folder))
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
             chosen = texts if case.get("texts", True) else texts[:3]
-            golden = compact(capture_golden.capture(tokenizer, chosen))
+            golden = capture(tokenizer, chosen)
         (out / f"{name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n", "ascii")
     manifest = {
         "command": "PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py",
@@ -57,14 +58,28 @@ def main() -> None:
     (out / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n", "ascii")
 
 
-def compact(golden: dict) -> dict:
-    """Keep a digest where the value is long and only its being the same matters."""
-    import hashlib
+def capture(tokenizer, texts: list[str]) -> dict:
+    """Take down everything, with digests where only being the same matters."""
+    golden = compact(capture_golden.capture(tokenizer, texts))
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    golden["model"] = {
+        part: digest(json.dumps(model[part], sort_keys=True))
+        for part in ("vocab", "merges")
+        if part in model
+    }
+    return golden
 
+
+def digest(text: str) -> str:
+    """Give the first half of a sha256."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def compact(golden: dict) -> dict:
+    """Put a digest in the place of the character map, which is long."""
     for step in steps(golden["pipeline"]["normalizer"]):
         if "precompiled_charsmap" in step:
-            charsmap = step["precompiled_charsmap"].encode("ascii")
-            step["precompiled_charsmap"] = hashlib.sha256(charsmap).hexdigest()
+            step["precompiled_charsmap"] = digest(step["precompiled_charsmap"])
     del golden["pipeline"]["added_tokens"]  # golden["added_tokens"] says the same
     return golden
 

@@ -37,7 +37,7 @@ DROPPED = "\u200b\ufeff\u00ad\x07\x7f"
 LETTERS = {"character_coverage": 0.98, "vocab_size": 620}
 ALBERT = {
     "pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1,
-    "control_symbols": ["[CLS]", "[SEP]", "[MASK]"],
+    "control_symbols": ["[CLS]", "[SEP]", "[MASK]"], "user_defined_symbols": ["4,"],
 }  # fmt: skip
 T5 = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
 DEBERTA = {
@@ -47,6 +47,7 @@ DEBERTA = {
 XLNET = {
     "unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1,
     "control_symbols": ["<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"],
+    "user_defined_symbols": ["4,"],
 }  # fmt: skip
 BIG_BIRD = {
     "pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3,
@@ -75,6 +76,11 @@ MODELS = {
     "spm-reformer/spiece.model": {"model_type": "bpe", "vocab_size": 640},
     "spm-llama/tokenizer.model": BYTES,
     "spm-gemma/tokenizer.model": {**BYTES, **GEMMA},
+    "spm-gemma-no-tab/tokenizer.model": {
+        **BYTES,
+        **GEMMA,
+        "user_defined_symbols": ["<mask>", "<start_of_turn>", "\n", "a\tb", "\ta"],
+    },
 }
 
 

@@ -11,13 +11,13 @@ import difflib
 import importlib
 import pkgutil
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from hubloader.errors import UnknownArchitecture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.metadata import EntryPoints
 
     from hubloader.architectures._config import Config
     from hubloader.nn.layer import Layer
@@ -96,7 +96,7 @@ def find(model_type: str) -> Architecture:
         found = _architecture(module)
         if found.model_type == model_type:
             return found
-    for point in metadata.entry_points(group=ENTRY_POINTS):
+    for point in _plugged():
         if point.name == model_type:
             plugged: Architecture = point.load()
             return plugged
@@ -106,13 +106,20 @@ def find(model_type: str) -> Architecture:
 def supported() -> tuple[str, ...]:
     """Every ``model_type`` that ``find`` knows, sorted; imports no framework."""
     here = {_architecture(module).model_type for module in _modules()}
-    return tuple(sorted(here | {p.name for p in metadata.entry_points(group=ENTRY_POINTS)}))
+    return tuple(sorted(here | {point.name for point in _plugged()}))
 
 
 def _modules() -> frozenset[str]:
     package = importlib.import_module(__package__)
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
     return frozenset(name for name in names if not name.startswith("_"))
+
+
+def _plugged() -> EntryPoints:
+    """What installed packages bring."""
+    from importlib import metadata  # first use: 25 ms, for what is not a file here
+
+    return metadata.entry_points(group=ENTRY_POINTS)
 
 
 def _architecture(module: str) -> Architecture:

@@ -15,6 +15,7 @@ __all__ = [
 class AutoModelForSequenceClassification(AutoFacade):
     """Loads text classifiers on PyTorch: real ``nn.Module`` objects."""
 
+    __module__ = "hubloader"
     backend = "torch"
     task = SEQUENCE_CLASSIFICATION
 
@@ -22,6 +23,7 @@ class AutoModelForSequenceClassification(AutoFacade):
 class TFAutoModelForSequenceClassification(AutoFacade):
     """Loads text classifiers on TensorFlow: ``keras.Model`` objects."""
 
+    __module__ = "hubloader"
     backend = "tf"
     task = SEQUENCE_CLASSIFICATION
 
@@ -29,5 +31,6 @@ class TFAutoModelForSequenceClassification(AutoFacade):
 class NpAutoModelForSequenceClassification(AutoFacade):
     """Loads text classifiers on numpy, on memory-mapped weights, without a framework."""
 
+    __module__ = "hubloader"
     backend = "numpy"
     task = SEQUENCE_CLASSIFICATION

@@ -15,9 +15,10 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures import find
+from hubloader.auto.config_file import CONFIG_NAME, read_config
 from hubloader.auto.select import find_architecture
 from hubloader.auto.source import asked_for, open_files, split_hub_arguments
-from hubloader.errors import CorruptFile, UnknownArchitecture, UnsafeFile, about
+from hubloader.errors import UnknownArchitecture, about
 from hubloader.names import nearest, suggestion
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONFIG_NAME", "AutoConfig", "PretrainedConfig", "config_class", "read_config"]
 
-CONFIG_NAME = "config.json"
-_MAX_BYTES = 1_000_000
 _COMMON: Mapping[
     str, Any
 ] = {  # what every transformers config has, beside an architecture's fields
@@ -50,46 +49,6 @@ _SURELY_MEANT = 0.85  # no key of any config in transformers is so like a loader
 _LABELS = frozenset({"num_labels", "id2label", "label2id"})
 # Code, or a place elsewhere; a config's attention kernel may be another repository's code
 _DROPPED = frozenset({"auto_map", "trust_remote_code", "name_or_path", "attn_implementation"})
-
-
-def read_config(files: FileSet) -> dict[str, Any]:
-    """Read config.json.
-
-    Raises:
-        EntryNotFound: there is none.
-        CorruptFile: it is no JSON object in UTF-8.
-        UnsafeFile: it is far larger than any config.
-
-    """
-    path = files.path(CONFIG_NAME)
-    with about(filename=CONFIG_NAME):
-        if os.path.getsize(path) > _MAX_BYTES:
-            raise UnsafeFile(f"{files.describe(CONFIG_NAME)} is larger than any config")
-        with open(path, "rb") as stream:
-            return _parsed(stream.read(), files.describe(CONFIG_NAME))
-
-
-def _parsed(data: bytes, what: str) -> dict[str, Any]:
-    try:
-        raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_clashes)
-    except CorruptFile:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise CorruptFile(
-            f"{what} is not valid JSON: {error}", hint="fetch the file again, or mend it"
-        ) from None
-    if not isinstance(raw, dict):
-        raise CorruptFile(f"{what} is not a JSON object but {type(raw).__name__}")
-    return raw
-
-
-def _without_clashes(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        clash = next((k for k, v in pairs if found[k] is not v and found[k] != v), None)
-        if clash is not None:
-            raise CorruptFile(f"the key {clash!r} is there twice, with different values")
-    return found
 
 
 class PretrainedConfig:

@@ -15,6 +15,7 @@ __all__ = [
 class AutoModel(AutoFacade):
     """Loads bare encoders on PyTorch: real ``nn.Module`` objects."""
 
+    __module__ = "hubloader"
     backend = "torch"
     task = ENCODER
 
@@ -22,6 +23,7 @@ class AutoModel(AutoFacade):
 class TFAutoModel(AutoFacade):
     """Loads bare encoders on TensorFlow: ``keras.Model`` objects."""
 
+    __module__ = "hubloader"
     backend = "tf"
     task = ENCODER
 
@@ -29,5 +31,6 @@ class TFAutoModel(AutoFacade):
 class NpAutoModel(AutoFacade):
     """Loads bare encoders on numpy, on memory-mapped weights, without a framework."""
 
+    __module__ = "hubloader"
     backend = "numpy"
     task = ENCODER

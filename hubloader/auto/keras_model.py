@@ -140,16 +140,23 @@ class KerasPretrained:
         elif inputs is not None:
             named["input_ids"] = inputs
         # before Keras, which wraps what is raised inside it
-        takes = self.module.accepts | {"token_type_ids"}
-        unknown = named.keys() - takes - OPTIONS - {"labels"}
-        if unknown:
-            raise unknown_argument(type(self).__name__, min(unknown), takes)
+        self._refuse_unknown(named)
         given = {name: value for name, value in named.items() if value is not None}
         # Keras takes tensors as inputs and everything else by keyword
         options = {name: given.pop(name) for name in OPTIONS & given.keys()}
         arrays = {name: _arrays(value) for name, value in given.items()}
         base: Any = super(self.adapter, self)
         return base.__call__(arrays, training=training, **options)
+
+    def _refuse_unknown(self, named: Mapping[str, Any]) -> None:
+        takes = self.module.accepts | OPTIONS
+        if isinstance(self.module, SequenceClassifier):
+            takes |= {"labels"}
+        if named.get("token_type_ids") is None:
+            takes |= {"token_type_ids"}
+        unknown = named.keys() - takes
+        if unknown:
+            raise unknown_argument(type(self).__name__, min(unknown), self.module.accepts)
 
     def call(
         self,
@@ -183,15 +190,39 @@ class KerasPretrained:
         return base.compute_loss(x, y, _logits(y_pred), sample_weight, training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Keras' metrics on the logits."""
+        """Keras' metrics on the logits; of a batch that held its labels, the loss alone."""
+        if y is None:  # metrics of an earlier compile would be fed with nothing
+            return self.get_metrics_result()  # type: ignore[attr-defined]  # Keras'
         base: Any = super()
         return base.compute_metrics(x, y, _logits(y_pred), sample_weight)
+
+    def fit(self, x: Any = None, *args: Any, **keywords: Any) -> Any:
+        """Keras' own, on any mapping: a BatchEncoding too."""
+        base: Any = super()
+        return base.fit(_plain(x), *args, **keywords)
+
+    def evaluate(self, x: Any = None, *args: Any, **keywords: Any) -> Any:
+        """Keras' own, on any mapping: a BatchEncoding too."""
+        base: Any = super()
+        return base.evaluate(_plain(x), *args, **keywords)
+
+    def predict(self, x: Any, *args: Any, **keywords: Any) -> Any:
+        """Keras' own, on any mapping: a BatchEncoding too."""
+        base: Any = super()
+        return base.predict(_plain(x), *args, **keywords)
 
     def predict_step(self, data: Any) -> Any:
         """One batch of ``predict``: a plain dictionary, which Keras can join with the next."""
         base: Any = super()
         found = base.predict_step(data)
         return dict(found) if isinstance(found, ModelOutput) else found
+
+
+def _plain(inputs: Any) -> Any:
+    """A mapping as the dictionary of arrays that Keras takes; anything else as it is."""
+    if not isinstance(inputs, Mapping):
+        return inputs
+    return {name: _arrays(value) for name, value in inputs.items()}
 
 
 def _logits(output: Any) -> Any:

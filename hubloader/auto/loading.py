@@ -88,7 +88,7 @@ def load_model(
     _refuse_what_cannot_be(arguments, backend, rest)
     policy = WeightPolicy(backend, hub.variant, hub.use_safetensors, only=arguments.only)
     with asked_for(name, hub):
-        files = open_files(name, hub, frozenset({"config"}))
+        files = open_files(name, hub, frozenset({"config"}), later=frozenset({backend}))
         try:
             config = _config_of(files, arguments, rest)
         except UnknownArchitecture as error:
@@ -199,6 +199,8 @@ def _assembled(
     report = fill(module, weights, plan)
     place(module, arguments.device_map)
     config.dtype = plan.dtype
+    if selection.backend == "numpy":
+        module.saved_dtype = dtype
     return _finished(module, selection.backend), report
 
 

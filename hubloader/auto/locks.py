@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
 from hubloader.errors import IntegrityError, InvalidReference, LockOutOfDate, NotFound
+from hubloader.names import suggestion
 from hubloader.settings import setting_sources
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ def desk_for(
     known = {item.name for item in fields(HubArguments)} - _NOT_HERE
     for keyword in hub:
         if keyword not in known:
-            raise TypeError(f"unexpected keyword argument {keyword!r}; known are {sorted(known)}")
+            near = suggestion(keyword, known, otherwise=f"; known are {sorted(known)}")
+            raise TypeError(f"unexpected keyword {keyword!r}{near}")
     arguments = HubArguments(**hub)
     if arguments.endpoint is None and setting_sources()["endpoint"] is None:
         arguments = replace(arguments, endpoint=endpoint)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubloader.auto.classifier import (
@@ -21,9 +21,12 @@ from hubloader.auto.classifier import (
     NpAutoModelForSequenceClassification,
     TFAutoModelForSequenceClassification,
 )
+from hubloader.auto.source import HubArguments
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import BackendUnavailable, UnsupportedTask
+from hubloader.names import suggestion
 from hubloader.nn import get_kit
+from hubloader.tokenizers.calling import CallOptions
 
 if TYPE_CHECKING:
     import os
@@ -43,6 +46,13 @@ _FRAMEWORKS = {  # pipeline's word: the module it needs, the facade that loads f
 _WORDS = {"torch": "pt", "tf": "tf", "numpy": "np"}
 _BATCH = 32  # texts computed at a time unless told
 _WINDOW = 16  # batches that are ordered by length together
+_OPTIONS = frozenset(
+    {"top_k", "function_to_apply", "batch_size", "tokenizer_kwargs", *CallOptions._fields}
+)
+_KEYWORDS = (
+    *("task", "model", "config", "tokenizer", "framework", "device", "device_map"),
+    *("dtype", "torch_dtype", "model_kwargs", *(item.name for item in fields(HubArguments))),
+)
 _UNSET: Any = object()
 
 Function = Literal["softmax", "sigmoid", "none"]
@@ -96,9 +106,11 @@ def pipeline(  # noqa: PLR0913  the arguments of transformers' function
         raise UnsupportedTask("pipeline() needs a task or a model", hint=f"give {_TASKS[0]!r}")
     name = DEFAULT_MODEL if model is None else model
     hub, options = _split(options, {"revision": revision, "token": token})
+    dtype = options.pop("torch_dtype", dtype)
+    _read(_Call(), options, "pipeline()", _KEYWORDS)
     loading = {
         "config": config,
-        "dtype": options.pop("torch_dtype", dtype),
+        "dtype": dtype,
         "device_map": device_map,
         "device": _torch_device(device),
         **(model_kwargs or {}),
@@ -198,7 +210,7 @@ class TextClassificationPipeline:
         self.tokenizer = tokenizer
         self.framework = _framework(model)
         self._kit = get_kit({"pt": "torch", "np": "numpy"}.get(self.framework, self.framework))
-        self._call, self._tokenizing = _read(_Call(), options)
+        self._call, self._tokenizing = _read(_Call(), options, type(self).__name__)
 
     @property
     def device(self) -> Any:
@@ -221,7 +233,7 @@ class TextClassificationPipeline:
             of dictionaries, the best first, where ``top_k`` was given.
 
         """
-        call, tokenizing = _read(self._call, options)
+        call, tokenizing = _read(self._call, options, "a text-classification pipeline")
         tokenizing = {**self._tokenizing, **tokenizing}
         if isinstance(inputs, str):
             (answer,) = self._answers([inputs], call, tokenizing)
@@ -229,6 +241,8 @@ class TextClassificationPipeline:
         if isinstance(inputs, Mapping):
             (answer,) = self._answers([inputs], call, tokenizing)
             return answer
+        if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):
+            raise _no_text(inputs)
         answers = self._answers(inputs, call, tokenizing)
         return list(answers) if hasattr(inputs, "__len__") else answers
 
@@ -260,9 +274,7 @@ class TextClassificationPipeline:
         is_pair = isinstance(text, list) and len(text) == 1 and isinstance(text[0], list)
         if is_pair and len(text[0]) == 2:
             return self.tokenizer(text[0][0], text[0][1], **tokenizing)
-        raise ValueError(
-            f"a text is a string, or {{'text': …, 'text_pair': …}} for a pair, not {text!r}"
-        )
+        raise _no_text(text)
 
     def _batch(self, rows: list[Any], call: _Call) -> NDArray[Any]:
         """Compute one batch: (rows, num_labels) of scores."""
@@ -297,9 +309,32 @@ class TextClassificationPipeline:
         return [{"label": names[i], "score": score} for i, score in ranked[: call.top_k]]
 
 
-def _read(call: _Call, options: Mapping[str, Any]) -> tuple[_Call, dict[str, Any]]:
-    """Take a call's own options; the rest is the tokenizer's."""
+def _no_text(value: Any) -> ValueError:
+    return ValueError(
+        f"a text is a string, or {{'text': …, 'text_pair': …}} for a pair, not {value!r}"
+    )
+
+
+def _read(
+    call: _Call, options: Mapping[str, Any], who: str, more: Iterable[str] = ()
+) -> tuple[_Call, dict[str, Any]]:
+    """Take a call's own options; the rest is the tokenizer's.
+
+    Args:
+        call: the options until now.
+        options: what was given.
+        who: takes them, in words for a message.
+        more: what could have been meant besides.
+
+    Raises:
+        TypeError: neither knows one of them; with the nearest name.
+
+    """
     rest = dict(options)
+    for name in rest:
+        if name not in _OPTIONS:
+            near = suggestion(name, {*_OPTIONS, *more})
+            raise TypeError(f"{who} got an unexpected keyword {name!r}{near}")
     top_k = rest.pop("top_k", _UNSET)
     if top_k is None or isinstance(top_k, int):
         call = replace(call, top_k=top_k, listed=True)

@@ -218,6 +218,7 @@ class NumpyModel(PretrainedModel):
 
     backend: ClassVar[Backend] = "numpy"
     device: ClassVar[str] = "cpu"
+    saved_dtype: str | None = None  # the checkpoint's or the caller's: it computes in another
 
     @property
     def dtype(self) -> Any:

@@ -7,9 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hubloader.formats import save_sharded
+from hubloader.names import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 __all__ = ["save_model", "shard_bytes"]
 
@@ -35,13 +38,14 @@ def save_model(
     """
     known = {"is_main_process", "state_dict", "variant", "safe_serialization", "max_shard_size"}
     for key in options.keys() - known:
-        raise TypeError(f"save_pretrained() got an unexpected keyword {key!r}")
+        near = suggestion(key, known)
+        raise TypeError(f"save_pretrained() got an unexpected keyword {key!r}{near}")
     if options.get("safe_serialization") is False:
         raise ValueError("weights are saved as safetensors only: a pickle can run code when read")
     if not options.get("is_main_process", True):
         return
     given = options.get("state_dict")
-    tensors = model.nn.export(model) if given is None else model.nn.arrays(given)
+    tensors = _exported(model) if given is None else model.nn.arrays(given)
     os.makedirs(save_directory, exist_ok=True)
     limit = shard_bytes(options.get("max_shard_size", _SHARD))
     save_sharded(tensors, save_directory, max_shard_size=limit, variant=options.get("variant"))
@@ -49,6 +53,32 @@ def save_model(
     config.architectures = [model.architecture.class_names[model.task]]
     config.dtype = _dtype_of(tensors)
     config.save_pretrained(save_directory)
+
+
+def _exported(model: Any) -> Mapping[str, Any]:
+    """A model's arrays; numpy, which keeps some as stored and some as it computes, in one dtype."""
+    tensors: Mapping[str, Any] = model.nn.export(model)
+    dtype = getattr(model, "saved_dtype", None)
+    if dtype is None:
+        return tensors
+    return {name: _cast(array, dtype) for name, array in tensors.items()}
+
+
+def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    import numpy as np  # first use
+
+    if (array.dtype.names or (array.dtype.name,))[0] == dtype:
+        return array
+    if array.dtype.names == ("bfloat16",):  # the upper half of a float32
+        array = (array["bfloat16"].astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if array.dtype.kind != "f" or dtype != "bfloat16":
+        return array if array.dtype.kind != "f" else array.astype(dtype)
+    bits = array.astype(np.float32).view(np.uint32)
+    even = (bits >> np.uint32(16)) & np.uint32(1)  # ties go to the even neighbour
+    rounded = (bits + np.uint32(0x7FFF) + even) >> np.uint32(16)
+    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
+    upper = np.where(np.isnan(array), quiet, rounded).astype("<u2")
+    return upper.view(np.dtype([("bfloat16", "<u2")]))
 
 
 def shard_bytes(size: int | str) -> int:

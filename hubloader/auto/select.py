@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubloader.architectures import find, supported
-from hubloader.errors import RemoteCodeRefused, UnknownArchitecture, UnsupportedTask
+from hubloader.errors import CorruptFile, RemoteCodeRefused, UnknownArchitecture, UnsupportedTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,8 @@ def find_architecture(raw: Mapping[str, Any]) -> tuple[Architecture, str]:
     """Find the architecture that a config names, and say by what.
 
     Raises:
-        UnknownArchitecture: none, or nobody here implements it.
+        CorruptFile: it names none.
+        UnknownArchitecture: nobody here implements it.
         RemoteCodeRefused: nobody does, and the repository brings its own code.
 
     """
@@ -90,7 +91,7 @@ def find_architecture(raw: Mapping[str, Any]) -> tuple[Architecture, str]:
                     return architecture, f"{known}: config.json's architectures names {name}"
     if raw.get("auto_map"):
         raise _remote_code("without a model_type")
-    raise UnknownArchitecture(
+    raise CorruptFile(
         "config.json names no model_type",
         hint=f"add it: one of {', '.join(supported())}",
         filename="config.json",

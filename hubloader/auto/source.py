@@ -176,6 +176,7 @@ def open_files(
     arguments: HubArguments,
     uses: frozenset[str],
     *,
+    later: frozenset[str] = frozenset(),
     repo_type: RepoType = "model",
     progress: Callable[[Progress], Any] | None = None,
 ) -> FileSet:
@@ -186,6 +187,7 @@ def open_files(
         arguments: where from.
         uses: parts of the machinery: ``config``, ``tokenizer``, ``torch``, ``tf``, ``numpy``,
             ``all``.
+        later: uses that follow once these files will do; nothing is brought for them.
         repo_type: model, dataset or space.
         progress: called with each step of a download.
 
@@ -198,6 +200,7 @@ def open_files(
     _refuse(arguments)
     purpose = Purpose(
         uses=uses,  # type: ignore[arg-type]  # callers name uses as plain strings
+        later=later,  # type: ignore[arg-type]  # the same
         subfolder=arguments.subfolder.strip("/"),
         variant=arguments.variant,
         use_safetensors=arguments.use_safetensors,

@@ -8,7 +8,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hubloader.auto.source import open_files, split_hub_arguments
+from hubloader.auto.config_file import CONFIG_NAME, read_config
+from hubloader.auto.source import asked_for, open_files, split_hub_arguments
 from hubloader.errors import CorruptFile, RemoteCodeRefused, UnknownTokenizer, UnsafeFile
 from hubloader.tokenizers.classes import class_for_model_type, class_named, class_names
 from hubloader.tokenizers.config import read_tokenizer_config
@@ -105,6 +106,8 @@ class PretrainedTokenizer(Tokenizer):
 
 class AutoTokenizer:
     """Loads the tokenizer of any text model; not made itself."""
+
+    __module__ = "hubloader"
 
     def __init__(self) -> None:
         raise TypeError("AutoTokenizer is not made: use AutoTokenizer.from_pretrained(name)")
@@ -205,7 +208,7 @@ def tokenizer_class(name: str) -> type[PretrainedTokenizer] | None:
         return tokenizer_class(kind.name)
     members = {
         "__doc__": f"The tokenizer that transformers calls ``{name}``.",
-        "__module__": __name__,
+        "__module__": "hubloader",
         "kind": kind,
     }
     return type(name, (PretrainedTokenizer,), members)
@@ -255,8 +258,11 @@ def _load(
 ) -> _T:
     arguments, rest = split_hub_arguments(kwargs)
     overrides = {key: value for key, value in rest.items() if key not in _WITHOUT_EFFECT}
-    files = open_files(name, arguments, _USES)
-    return cls.from_files(files, overrides=overrides, asked=asked, name_or_path=str(name))
+    with asked_for(name, arguments):
+        files = open_files(name, arguments, _USES)
+        if files.exists(CONFIG_NAME):
+            read_config(files)  # a model that cannot be loaded has no tokenizer either
+        return cls.from_files(files, overrides=overrides, asked=asked, name_or_path=str(name))
 
 
 def _class_of_type(model_type: str) -> str:

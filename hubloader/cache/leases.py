@@ -29,6 +29,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = ["LEASES", "PATIENCE", "Grip", "Leases", "RepoLock", "Use", "grip"]
 
 PATIENCE = 30.0  # seconds a download waits for a deletion that does not end
 _FRESH = 20.0  # seconds a deletion may act on its lock: less than anybody waits for it
+_TRIES = 20  # each is lost only to a process that just deleted the lock's file
 _PAUSE = 0.02  # seconds between two tries
 _BUSY = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -154,6 +156,7 @@ class RepoLock:
         self._sleep = sleep
         self._descriptor = -1
         self._since = 0.0
+        self._made: list[str] = []  # folders that were not there before the lock
 
     def share(self, patience: float = PATIENCE) -> Grip:
         """Keep deletions out; waits for one that runs, at most ``patience`` seconds."""
@@ -180,15 +183,41 @@ class RepoLock:
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _ask(self, *, alone: bool) -> Grip:
-        if self._descriptor < 0:
-            self._descriptor = _open(self._path)
-        if self._descriptor < 0:
-            return Grip.NONE
-        got = grip(self._descriptor, alone=alone)
-        if got is not Grip.HELD:
+    def forget(self) -> None:
+        """Let it go, and delete its file if nobody else has it: the repository is not there."""
+        if self._descriptor >= 0 and self._made and grip(self._descriptor, alone=True) is Grip.HELD:
+            disk.remove(self._path)
             self.release()
-        return got
+            disk.remove_empty(*self._made)
+        self.release()
+
+    def _ask(self, *, alone: bool) -> Grip:
+        for _ in range(_TRIES):
+            if self._descriptor < 0:
+                self._descriptor = self._open()
+            if self._descriptor < 0:
+                return Grip.NONE
+            got = grip(self._descriptor, alone=alone)
+            facts = os.fstat(self._descriptor)
+            if got is Grip.HELD and _is_same(self._path, (0, facts.st_dev, facts.st_ino)):
+                return got
+            self.release()
+            if got is not Grip.HELD:
+                return got
+        return Grip.NONE  # its file is deleted again and again: somebody else's doing
+
+    def _open(self) -> int:
+        """Open the lock's file, made if it can be; -1 if there is none."""
+        flags = os.O_RDONLY | _NO_LINK | getattr(os, "O_CLOEXEC", 0)
+        with contextlib.suppress(OSError):
+            return os.open(self._path, flags)
+        with contextlib.suppress(OSError):  # read-only, no right: nobody can delete here either
+            folder = os.path.dirname(self._path)
+            missing = _missing(folder)
+            made = disk.in_folder(folder, lambda: os.open(self._path, flags | os.O_CREAT, 0o664))
+            self._made = missing or [folder]
+            return made
+        return -1
 
 
 class Use:
@@ -202,6 +231,7 @@ class Use:
     def __init__(self, layout: RepoLayout) -> None:
         self.count = 0  # who uses it; kept by the owner
         self.manifest: Manifest | None = None  # what is downloaded, if it is to be announced
+        self._folder = layout.folder
         self._lock = RepoLock(layout)
         self._guard = threading.RLock()  # one thread asks, the others wait for what comes of it
         self._begun = False
@@ -222,18 +252,17 @@ class Use:
                 listing()
 
     def end(self) -> None:
-        """Let deletions in again."""
-        self._lock.release()
+        """Let deletions in again; nothing is left of a lock of which nothing came."""
+        if os.path.isdir(self._folder):
+            self._lock.release()
+        else:
+            self._lock.forget()
 
 
-def _open(path: str) -> int:
-    """Open the lock's file, made if it can be; -1 if there is none."""
-    from hubloader.cache import disk
-
-    flags = _NO_LINK | getattr(os, "O_CLOEXEC", 0)
-    with contextlib.suppress(OSError):
-        return os.open(path, os.O_RDONLY | flags)
-    with contextlib.suppress(OSError):  # read-only, no right: then nobody can delete here either
-        disk.make_folders(os.path.dirname(path))
-        return os.open(path, os.O_RDONLY | os.O_CREAT | flags, 0o664)
-    return -1
+def _missing(folder: str) -> list[str]:
+    """Return the folder and those above it, as far as they are not there, the inner ones first."""
+    found = []
+    while not os.path.isdir(folder):
+        found.append(folder)
+        folder = os.path.dirname(folder)
+    return found

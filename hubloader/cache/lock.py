@@ -35,6 +35,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hubloader.cache import disk
+from hubloader.cache.failures import guard
 from hubloader.cache.partial import owner_of
 from hubloader.errors import LockTimeout
 
@@ -155,7 +156,8 @@ class BlobLock:
         forget = forget and self._made and os.name != "nt"  # Windows deletes no open file
         if forget:
             disk.remove(path)
-        lock.release(force=True)
+        with guard(path):
+            lock.release(force=True)
         if forget:
             disk.remove_empty(*sorted(self._folders, key=len, reverse=True))  # the inner ones first
 

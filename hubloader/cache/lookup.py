@@ -112,14 +112,22 @@ class Lookup:
             for layout in self.layers(repo)
         )
 
-    def canonical(self, repo: RepoId) -> RepoId:
-        """Return the name under which the cache has ``repo``: itself, its new or its old name."""
+    def canonical(self, repo: RepoId, *, guess: bool = True) -> RepoId:
+        """Return the name under which the cache has ``repo``: itself, its new or its old name.
+
+        Args:
+            repo: a model, dataset or space.
+            guess: whether a one-part name may mean the one cached repository of that name, where
+                the Hub was never heard to say so.
+
+        """
         if self._is_here(repo):
             return repo
-        choices = [
-            *self._aliased(repo),
-            *(self._same_name(repo) if repo.namespace is None else self._asked_as(repo)),
-        ]
+        choices = self._aliased(repo)
+        if repo.namespace is not None:
+            choices += self._asked_as(repo)
+        elif guess and not choices:
+            choices = self._same_name(repo)
         here = {choice for choice in choices if self._is_here(choice)}
         return here.pop() if len(here) == 1 else repo
 

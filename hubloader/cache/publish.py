@@ -202,7 +202,9 @@ class Publisher:
                 self._oldest = time.monotonic()
             if not named:
                 for pending in batch.values():
-                    disk.remove(pending.draft)
+                    # The first failure is the one to tell; a draft that stays is swept later.
+                    with contextlib.suppress(OSError):
+                        disk.remove(pending.draft)
         for pending in batch.values():
             for make in pending.pointers:
                 self.changed(make())

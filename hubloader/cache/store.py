@@ -105,13 +105,13 @@ class CacheStore:
         """Return the commit of a branch, tag, full commit or short commit that the cache knows."""
         return self._lookup.known_commit(repo, revision)
 
-    def canonical(self, repo: RepoId) -> RepoId:
+    def canonical(self, repo: RepoId, *, guess: bool = True) -> RepoId:
         """Return the name under which the cache has ``repo``; ``repo`` itself if it has not.
 
-        Finds a renamed repository under its other name, and a one-part name under the one
-        repository of that name.
+        Finds a renamed repository under its other name; with ``guess``, a one-part name under the
+        one repository of that name, which may be another namespace's than the Hub would say.
         """
-        return self._lookup.canonical(repo)
+        return self._lookup.canonical(repo, guess=guess)
 
     def ref_age(self, repo: RepoId, revision: str) -> float | None:
         """Return the seconds since the Hub said where ``revision`` is; None if unknown."""
@@ -254,7 +254,7 @@ class CacheStore:
         """Keep deletions out of a repository while something is downloaded to it.
 
         Waits for a deletion that runs, at most 30 s. What was seen before may be gone: look again.
-        Makes nothing for a repository that is not in the cache, until its first byte comes.
+        Of a repository that is not in the cache nothing is left if nothing comes.
 
         Args:
             repo: the repository.
@@ -268,8 +268,7 @@ class CacheStore:
             use.count += 1
             use.manifest = use.manifest or manifest
         try:
-            if os.path.isdir(folder):
-                use.begin()
+            use.begin()
             yield
         finally:
             with self._guard:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hubloader import errors as our_errors
 from hubloader.cli._options import shared
-from hubloader.errors import HubloaderError
+from hubloader.errors import HubloaderError, gravity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["SeveralFailed", "emit", "exit_code", "print_errors"]
 
 DOCUMENT_VERSION: Final = 1
-# Which of several errors gives the exit code: the first that occurs, the gravest first.
-_ORDER: Final = (5, 9, 4, 3, 2, 7, 8, 6, 10, 1, 75)
 
 
 class SeveralFailed(Exception):
@@ -57,8 +55,8 @@ def emit(
 
 def exit_code(failures: Iterable[BaseException]) -> int:
     """The exit code that stands for several errors: that of the gravest."""
-    codes = [getattr(failure, "exit_code", 1) for failure in failures]
-    return min(codes, key=lambda code: _ORDER.index(code) if code in _ORDER else len(_ORDER))
+    code: int = getattr(min(failures, key=gravity), "exit_code", 1)
+    return code
 
 
 def print_errors(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import EADDRINUSE
+
 import click
 
 from hubloader.cli._options import SharedCommand, shared
@@ -45,4 +47,9 @@ def command(context: click.Context, root: str, host: str, port: int, content_por
     except OSError as error:
         if error.strerror is None:  # one of ours, which says itself what is wrong
             raise
-        raise click.ClickException(f"cannot listen on {host}: {error.strerror}") from error
+        from hubloader.errors import HubloaderError
+
+        raise HubloaderError(
+            f"cannot listen on {error.filename or host}: {error.strerror}",
+            hint="give another --port, or 0 for a free one" if error.errno == EADDRINUSE else None,
+        ) from error

@@ -16,19 +16,16 @@ pickle called ``model.safetensors`` is refused, not unpickled.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hubloader.errors import CorruptFile, EntryNotFound, PolicyRefused, UnsafeFile
-from hubloader.formats.flax_msgpack import FlaxFile
-from hubloader.formats.h5 import H5File
-from hubloader.formats.safetensors import SafetensorsFile
 from hubloader.formats.sharded import ShardedWeights
-from hubloader.formats.torch_pickle import TorchPickleFile
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hubloader.formats.base import WeightFile
     from hubloader.types import FileSet
@@ -49,11 +46,11 @@ _ORDER: dict[Backend, tuple[Format, ...]] = {
     "tf": ("safetensors", "h5", "pickle", "flax"),
     "numpy": ("safetensors", "pickle", "h5", "flax"),
 }
-_READERS: dict[Format, Callable[[str | os.PathLike[str], str], WeightFile]] = {
-    "safetensors": SafetensorsFile,
-    "pickle": TorchPickleFile,
-    "h5": H5File,
-    "flax": FlaxFile,
+_READERS: dict[Format, tuple[str, str]] = {  # module beside this one and class, at its first use
+    "safetensors": ("safetensors", "SafetensorsFile"),
+    "pickle": ("torch_pickle", "TorchPickleFile"),
+    "h5": ("h5", "H5File"),
+    "flax": ("flax_msgpack", "FlaxFile"),
 }
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _ZIP, _HDF5, _LFS = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"version https://git-lfs"
@@ -172,7 +169,10 @@ def open_weight_file(path: str | os.PathLike[str], filename: str, expected: Form
     with open(path, "rb") as stream:
         head = stream.read(32)
     _check_magic(head, filename, expected)
-    return _READERS[expected](path, filename)
+    module, name = _READERS[expected]
+    reader = getattr(importlib.import_module(f"hubloader.formats.{module}"), name)
+    found: WeightFile = reader(path, filename)
+    return found
 
 
 def _check_magic(head: bytes, filename: str, expected: Format) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 from hubloader.errors import (
@@ -66,6 +66,14 @@ _NOT_FOUND = 404
 _TIMEOUTS: Final = Timeouts()
 _RETRY: Final = RetryPolicy()
 T = TypeVar("T")
+
+
+class _Json(NamedTuple):
+    """A body of JSON, its ``Link`` header, and the address it came from after redirects."""
+
+    body: bytes
+    link: str
+    url: str
 
 
 class HubClient:
@@ -305,8 +313,7 @@ class HubClient:
         """
         with about(repo_id=str(repo)):
             url = self.urls.refs(repo, pull_requests=pull_requests)
-            body, _ = self._get_json(url, repo, "refs", self._timeouts)
-            return parse_refs(body)
+            return parse_refs(self._get_json(url, repo, "refs", self._timeouts).body)
 
     def whoami(self) -> Mapping[str, Any]:
         """Ask whose token it is: the Hub's JSON, with ``name`` among its keys.
@@ -317,8 +324,8 @@ class HubClient:
             TransportError: no answer came.
 
         """
-        body, _ = self._get_json(self.urls.whoami(), None, "whoami", self._timeouts)
-        answer = parse_json_object(body)
+        told = self._get_json(self.urls.whoami(), None, "whoami", self._timeouts)
+        answer = parse_json_object(told.body)
         if not isinstance(answer.get("name"), str):
             raise MalformedAnswer(f"{self._home} does not say whose token it is")
         return answer
@@ -331,8 +338,8 @@ class HubClient:
         return self._survey(repo, revision, timeouts)[0]
 
     def _survey(self, repo: RepoId, revision: str, timeouts: Timeouts) -> tuple[Manifest, Info]:
-        body, _ = self._get_json(self.urls.info(repo, revision), repo, "info", timeouts)
-        info = parse_info(body)
+        answer = self._get_json(self.urls.info(repo, revision), repo, "info", timeouts)
+        info = parse_info(answer.body)
         if is_commit(revision) and info.commit != revision:
             raise MalformedAnswer(f"{self._home} answered about the commit {info.commit}")
         manifest = Manifest(
@@ -341,6 +348,7 @@ class HubClient:
             commit=info.commit,
             entries=self._entries(repo, info, timeouts),
             canonical=info.repo_id if info.repo_id not in {"", str(repo)} else None,
+            moved=f"/{info.repo_id}/revision/" in answer.url,
         )
         return manifest, info
 
@@ -364,18 +372,19 @@ class HubClient:
             if url in seen or len(seen) >= _MAX_PAGES:
                 raise MalformedAnswer("the pages of the listing do not end", url=shown(url))
             seen.add(url)
-            body, link = self._get_json(url, repo, "tree", timeouts)
-            entries.update(parse_tree_page(body))
-            url = next_page(url, link)
+            page = self._get_json(url, repo, "tree", timeouts)
+            entries.update(parse_tree_page(page.body))
+            url = next_page(url, page.link)
         return entries
 
     def _get_json(
         self, url: str, repo: RepoId | None, kind: RouteKind, timeouts: Timeouts
-    ) -> tuple[bytes, str]:
+    ) -> _Json:
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         with self._send("GET", url, headers, timeouts) as response:
             self._expect(response, repo, kind, success=range(_OK, _OK + 1))
-            return self._floored(response).read(MAX_JSON), response.headers.get("Link", "")
+            body = self._floored(response).read(MAX_JSON)
+            return _Json(body, response.headers.get("Link", ""), response.url)
 
     def _head(
         self,

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hubloader.errors import (
+    AccessDenied,
     AuthenticationRequired,
     ConnectFailed,
     EntryNotFound,
@@ -120,6 +121,8 @@ def failure(
     error = _of_network(status, headers, said, url, elsewhere=elsewhere)
     if error is None:
         error = _of_code(code, said, asked) or _of_status(status, said, url, asked)
+    if isinstance(error, AccessDenied):
+        error.said = said
     error.url = shown(url)
     error.request_id = headers.get(REQUEST_ID)
     return error
@@ -203,7 +206,9 @@ def _no_file(asked: Asked, said: str) -> HubloaderError:
 
 
 def _gated(asked: Asked, said: str) -> HubloaderError:
-    return GatedRepository(f"the repository is gated{_quoted(said)}", hint=_where_to_ask(asked))
+    del said  # kept as a field: it says the same at length
+    why = "this token has no access to it" if asked.signed else "it wants a token that has access"
+    return GatedRepository(f"the repository is gated: {why}", hint=_where_to_ask(asked))
 
 
 def _bad_token(asked: Asked) -> HubloaderError:

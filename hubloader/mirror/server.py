@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -27,7 +28,6 @@ from hubloader.mirror.signing import Signer
 
 if TYPE_CHECKING:
     import logging
-    import os
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiohttp.typedefs import Middleware
@@ -234,7 +234,13 @@ def _logged(request: web.Request, status: int, origin: Literal["hub", "content"]
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=512)
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # its own text hides the port in a tuple, and the system's words in a sentence
+        raise OSError(error.errno, os.strerror(error.errno), f"{host}:{port}") from error
 
 
 def _url(host: str, port: int) -> str:

@@ -20,13 +20,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hubloader.errors import (
+    AccessDenied,
     CacheMiss,
     CacheReadOnly,
     DiskFull,
+    GatedRepository,
     HubloaderError,
     IntegrityError,
     LockTimeout,
     about,
+    gravity,
 )
 from hubloader.resolve.manifest import content_key
 from hubloader.resolve.patience import patience
@@ -50,7 +53,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "combined"]
 
 _MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
-_SEVERITY = (5, 9, 4, 3, 7, 8, 6, 10, 1, 75)  # contract.md section 2: which of several errors leads
 
 
 @dataclass
@@ -219,9 +221,10 @@ class _Job:
             with about(repo_id=str(manifest.repo), revision=manifest.revision, filename=name):
                 fetched = self._bring(content)
         except HubloaderError as error:
+            _as_asked(error, manifest)
             self.failures[name] = error
             self._line.tracker.fail(name, error.sentence())
-            if isinstance(error, (DiskFull, CacheReadOnly)):
+            if isinstance(error, (DiskFull, CacheReadOnly, AccessDenied)):
                 self._line.stop.set()  # the others would only find the same
             return
         if fetched is None:
@@ -300,7 +303,7 @@ class _Job:
         manifest = self._manifest
         with self._store.writer(manifest.repo, file.entry, resume=resume) as writer:
             self._line.tracker.start(file.filename, writer.received)
-            transfer = Transfer(self._line, manifest.repo, manifest.commit, file.filename, writer)
+            transfer = Transfer(self._line, manifest.source, manifest.commit, file.filename, writer)
             try:
                 transfer.run(divided=divided)
             except IntegrityError:
@@ -325,17 +328,31 @@ def _cached(manifest: Manifest, file: FilePlan, path: Path, outcome: Outcome) ->
     )
 
 
+def _as_asked(error: HubloaderError, manifest: Manifest) -> None:
+    """Let an error name what the user asked for, where the request named what that turned out."""
+    if error.revision == manifest.commit:
+        error.revision = manifest.revision
+    if error.repo_id == str(manifest.source):
+        error.repo_id = str(manifest.repo)
+    if isinstance(error, GatedRepository):
+        error.filename = None  # the whole repository is
+
+
 def combined(failures: Mapping[str, HubloaderError]) -> HubloaderError:
     """One error for several files: of the gravest kind among them, telling of each.
 
-    Its ``failures`` are the errors themselves.
+    Its ``failures`` are the errors themselves. A repository that is not handed out is one failure,
+    however many files were asked for; what is the same of several files is said once.
     """
-    errors = sorted(failures.items(), key=lambda item: (_gravity(item[1]), item[0]))
+    errors = sorted(failures.items(), key=lambda item: (gravity(item[1]), item[0]))
     gravest = errors[0][1]
-    if len(errors) == 1:
+    if len({_denial(failure) for _, failure in errors}) == 1:
         return gravest
     error = copy.copy(gravest)
-    lines = "; ".join(f"{name}: {failure.message}" for name, failure in errors)
+    said: dict[str, list[str]] = {}
+    for name, failure in errors:
+        said.setdefault(failure.message, []).append(name)
+    lines = "; ".join(f"{', '.join(names)}: {message}" for message, names in said.items())
     error.message = f"{len(errors)} files could not be fetched: {lines}"
     error.args = (error.message,)
     error.filename = None
@@ -344,5 +361,8 @@ def combined(failures: Mapping[str, HubloaderError]) -> HubloaderError:
     return error
 
 
-def _gravity(error: HubloaderError) -> int:
-    return _SEVERITY.index(error.exit_code) if error.exit_code in _SEVERITY else len(_SEVERITY)
+def _denial(failure: HubloaderError) -> object:
+    """What is the same of errors that are one refusal of one repository."""
+    if isinstance(failure, AccessDenied):
+        return type(failure), failure.repo_id, failure.message
+    return failure

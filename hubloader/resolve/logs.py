@@ -1,8 +1,8 @@
 """Progress for the logs of a CI: one JSON object a line, or lines folded into a group.
 
 An event is ``{"event": "bytes", "filename": …, "done": …, "size": …, "total_done": …, "total": …,
-"files_done": …, "files": …, "detail": …, "time": …}``; bytes are told every ten seconds, ``time`` is
-in seconds since the call began. The events are those of ``progress.Step``.
+"files_done": …, "files": …, "detail": …, "time": …}``; bytes are told every ten seconds, ``time``
+is in seconds since the call began. The events are those of ``progress.Step``.
 
 Source: GitHub Actions "Workflow commands" (``::group::``); GitLab CI "Custom collapsible sections".
 """
@@ -74,9 +74,8 @@ class Summary:
         seconds = self._clock() - self._began
         rate = f" ({format_bytes(int(event.total_done / seconds))}/s)" if seconds > 0 else ""
         files = f"{event.files_done} of {event.files} files"
-        self._stream.write(
-            f"fetched {files}, {format_bytes(event.total_done)} in {format_seconds(seconds)}{rate}\n"
-        )
+        pace = f"{format_bytes(event.total_done)} in {format_seconds(seconds)}{rate}"
+        self._stream.write(f"fetched {files}, {pace}\n")
         self._stream.flush()
 
 

@@ -274,7 +274,7 @@ class Resolver:
         return None if aged else resolved
 
     def _from_disk(self, repo: RepoId, revision: str) -> Resolved:
-        cached = self._cached(repo, revision)
+        cached = self._cached(repo, revision, guess=True)
         if cached is None:
             raise CacheMiss(
                 f"{repo} at revision {revision!r} is not in the cache, and the network is off",
@@ -285,9 +285,13 @@ class Resolver:
             )
         return Resolved(cached)
 
-    def _cached(self, repo: RepoId, revision: str) -> Manifest | None:
-        """What the cache knows of the revision, under this name or the canonical one."""
-        for home in dict.fromkeys((repo, self._store.canonical(repo))):
+    def _cached(self, repo: RepoId, revision: str, *, guess: bool = False) -> Manifest | None:
+        """What the cache knows of the revision, under this name or the canonical one.
+
+        ``guess`` takes the one cached repository of a one-part name for it: only where nobody can
+        be asked.
+        """
+        for home in dict.fromkeys((repo, self._store.canonical(repo, guess=guess))):
             commit = self._store.known_commit(home, revision)
             if commit is not None:
                 manifest = self._store.read_manifest(home, revision, commit)
@@ -428,7 +432,7 @@ class Resolver:
                 if filename in absent:
                     continue
                 try:
-                    told = self._client().head_file(manifest.repo, manifest.commit, filename)
+                    told = self._client().head_file(manifest.source, manifest.commit, filename)
                 except NotFound:
                     absent.add(filename)
                     continue
@@ -441,7 +445,7 @@ class Resolver:
         entries = dict(manifest.entries)
         for filename in filenames:
             if not (entries[filename].sha256 or entries[filename].git_sha1):
-                told = self._client().head_file(manifest.repo, manifest.commit, filename)
+                told = self._client().head_file(manifest.source, manifest.commit, filename)
                 entries[filename] = _entry(told.etag, told.size, told.xet_hash, filename)
         return replace(manifest, entries=entries)
 

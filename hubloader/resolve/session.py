@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CacheMiss, CacheReadOnly, EntryNotFound, InvalidReference, about
+from hubloader.resolve.cure import prefetch_command
 from hubloader.resolve.files import SnapshotFiles
 from hubloader.resolve.hints import about_missing
 from hubloader.resolve.manifest import shards_in_index
@@ -23,7 +24,7 @@ from hubloader.resolve.resolver import Denied, Reachability, Resolved, Resolver,
 from hubloader.types import DEFAULT_REVISION, Mode, Purpose, RepoId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hubloader.cache.store import CacheStore
@@ -44,6 +45,7 @@ class _Work:
     needs: Needs
     plan: Plan
     mode: Mode
+    purpose: Purpose | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -138,12 +140,14 @@ class Session:
         progress: Callable[[Progress], Any] | None,
     ) -> SnapshotFiles:
         def widen(uses: frozenset[Any]) -> SnapshotFiles:
-            wider = replace(purpose, uses=uses)
+            wider = replace(purpose, uses=uses, later=frozenset())
             with about(repo_id=str(work.asked), revision=work.manifest.revision):
                 resolved = self._probed(work, candidates(wider))
                 wanted = needs(resolved.manifest, wider)
                 left = tuple(name for name in wanted.wanted if name not in done)
-                more = self._decide(work.asked, resolved, replace(wanted, wanted=left), work.mode)
+                wanted = replace(wanted, wanted=left)
+                more = self._decide(work.asked, resolved, wanted, work.mode)
+                more = replace(more, purpose=wider)
                 found = {**done, **self._complete(more, progress)}
             return self._opened(more, found, wider, progress)
 
@@ -228,12 +232,21 @@ class Session:
         repo, revision = _hub_names(ref)
         if ref.subfolder and not purpose.subfolder:
             purpose = replace(purpose, subfolder=ref.subfolder)
-        resolved = self._resolver.resolve(repo, revision, mode, exact=_only_exact(purpose))
+        resolved = self._resolved(repo, revision, mode, purpose)
         if not resolved.listable:
             found = self._resolver.probe(resolved.manifest, candidates(purpose))
             resolved = replace(resolved, manifest=found)
         wanted = needs(resolved.manifest, purpose)
-        return self._decide(repo, resolved, wanted, mode)
+        return replace(self._decide(repo, resolved, wanted, mode), purpose=purpose)
+
+    def _resolved(self, repo: RepoId, revision: str, mode: Mode, purpose: Purpose) -> Resolved:
+        try:
+            return self._resolver.resolve(repo, revision, mode, exact=_only_exact(purpose))
+        except CacheMiss as error:
+            if error.offline:  # the resolver does not know what for
+                command = prefetch_command(repo, revision, purpose)
+                error.hint = f"run `{command}` with a network, or go online"
+            raise
 
     def _decide(self, asked: RepoId, resolved: Resolved, wanted: Needs, mode: Mode) -> _Work:
         if mode is not Mode.CACHE_ONLY and resolved.failure is None:
@@ -291,15 +304,26 @@ class Session:
         if failure is not None and isinstance(classify(failure), Denied):
             return failure
         why = "the network is off" if failure is None else f"no answer came: {failure.sentence()}"
+        lacking = (*lacking, *self._lacking_later(work, lacking))
+        command = prefetch_command(work.asked, manifest.revision, work.purpose, lacking)
         error = CacheMiss(
             f"{place} lacks in the cache: {', '.join(lacking)}; {why}",
             missing=lacking,
             offline=failure is None,
             filename=lacking[0],
-            hint=f"run `hubloader prefetch {manifest.repo}@{manifest.revision}` with a network",
+            hint=f"run `{command}` with a network",
         )
         error.__cause__ = failure
         return error
+
+    def _lacking_later(self, work: _Work, lacking: tuple[str, ...]) -> Iterator[str]:
+        """What the uses that follow lack as well: an error names all at once."""
+        if work.purpose is None or not work.purpose.later:
+            return
+        wanted = needs(work.manifest, replace(work.purpose, uses=work.purpose.later))
+        disk = self._store.inspect(work.manifest, wanted.wanted)
+        yield from (n for n in wanted.wanted if not disk[n].blob and n not in lacking)
+        yield from (n for n in wanted.missing if n not in lacking)
 
     def _known_absent(self, manifest: Manifest, name: str) -> bool:
         try:

@@ -63,9 +63,10 @@ class Engine:
         if self._renamed is None or self.exposed:
             self._renamed = _renamed(self._backend)
         if not self._renamed:
-            texts: list[str] = self._backend.decode_batch(
-                rows, skip_special_tokens=skip_special_tokens
-            )
+            decode, decode_batch = self._backend.decode, self._backend.decode_batch
+            if len(rows) == 1:  # handing one row to the engine's threads takes longer than the row
+                return [decode(rows[0], skip_special_tokens=skip_special_tokens)]
+            texts: list[str] = decode_batch(rows, skip_special_tokens=skip_special_tokens)
             return texts
         names: dict[int, str | None] = {**self._renamed}
         if skip_special_tokens:

@@ -113,7 +113,7 @@ class CallPlan:
             )
         except TypeError as error:
             raise TypeError(refused_text(items) or str(error)) from error
-        except BaseException as error:
+        except BaseException as error:  # a panic of the Rust engine is no Exception
             failure = engine_failure(error)
             if failure is error:
                 raise

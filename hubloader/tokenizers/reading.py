@@ -81,7 +81,7 @@ def engine_errors(what: str, filename: str | None = None) -> Iterator[None]:
         yield
     except HubloaderError:
         raise
-    except BaseException as error:
+    except BaseException as error:  # a panic of the Rust engine is no Exception
         if not isinstance(engine_failure(error), (ValueError, TypeError)):
             raise
         raise CorruptFile(

@@ -5,7 +5,6 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerFast``.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import tokenizers
@@ -19,6 +18,7 @@ from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_conf
 from hubloader.tokenizers.decoding import Decoding
 from hubloader.tokenizers.engine import Engine
 from hubloader.tokenizers.flags import apply_flags
+from hubloader.tokenizers.framing import Framing
 from hubloader.tokenizers.kept import convert
 from hubloader.tokenizers.legacy_calls import LegacyCalls
 from hubloader.tokenizers.reading import engine_errors
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Tokenizer"]
 
 
-class Tokenizer(Chat, LegacyCalls, Decoding, Saving):
+class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
     """Text to the model's inputs and back, on the Rust engine.
 
     Made by ``from_files`` (or ``AutoTokenizer.from_pretrained``). Equal calls may run in any number
@@ -150,22 +150,6 @@ class Tokenizer(Chat, LegacyCalls, Decoding, Saving):
         merged = {**kind.options, **kind.special_tokens, **settings}
         apply_flags(own, kind, merged, settings)
         return Tokenizer(own, kind, merged)
-
-    def _for_targets(self) -> Self:
-        """Give the tokenizer that frames targets: of translation models, in their language."""
-        if "tgt_lang" not in self.kind.options:
-            return self
-        language = self.init_kwargs.get("tgt_lang")
-        if not isinstance(language, str):
-            raise TypeError(  # as transformers does
-                "text_target needs a language: give tgt_lang to from_pretrained"
-            )
-        made = copy.copy(self)
-        engine = tokenizers.Tokenizer.from_str(self._engine.backend.to_str())
-        family = cast("FramingFamily", family_named(self.kind.family))
-        family.frame(engine, self.kind, {**self.init_kwargs, "src_lang": language})
-        made._engine = Engine(engine)  # noqa: SLF001 - another of the same class
-        return made
 
     @classmethod
     def _class_of(cls, kind: TokenizerClass) -> type[Self]:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What it costs to get from a checkpoint on disk to logits: time and memory, beside transformers.
 
-    .venv/bin/python scripts/bench/load.py [--rounds 7] [--json FILE] [--checkpoint FOLDER]
+    .venv/bin/python scripts/bench/load.py [--rounds 7] [--cpu] [--json FILE]
 
 The checkpoint is a DistilBERT of the size that the quick tour's has (268 MB), with random weights,
-made for the run unless a folder is given. Three groups:
+made for the run unless ``--checkpoint`` names a folder. ``--cpu`` counts the processor's seconds on
+one thread instead of the clock's, for a machine that others use too. Three groups:
 
 * from the start of a process to the logits of two sentences, peak memory beside it;
 * the load alone, in a process that has imported everything: mapped, not copied;
@@ -75,9 +76,10 @@ def memory():
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return [int(status[name].split()[0]) / 1024 for name in ("VmHWM", "RssAnon", "RssFile")]
 before = memory()
-start = time.perf_counter()
+clock = getattr(time, sys.argv[2])
+start = clock()
 {load}
-seconds = time.perf_counter() - start
+seconds = clock() - start
 print(json.dumps([seconds, before, memory()]))
 """
 
@@ -121,11 +123,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--cpu", action="store_true")
     options = parser.parse_args()
+    clock = "process_time" if options.cpu else "perf_counter"
+    if options.cpu:
+        QUIET.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.checkpoint or make_checkpoint(Path(scratch))
-        results = {"start": starts(str(folder), options.rounds)}
-        results["load"] = only_loads(str(folder), options.rounds)
+        results = {"start": starts(str(folder), options.rounds, cpu=options.cpu)}
+        results["load"] = only_loads(str(folder), options.rounds, clock)
     save(options.json, "load", results)
 
 
@@ -137,7 +143,7 @@ def make_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def starts(folder: str, rounds: int) -> list[Timing]:
+def starts(folder: str, rounds: int, *, cpu: bool) -> list[Timing]:
     classifier = "AutoModelForSequenceClassification"
     programs = {
         "import numpy": python("import numpy"),
@@ -152,7 +158,7 @@ def starts(folder: str, rounds: int) -> list[Timing]:
             START.format(library="transformers", model=classifier, kind="pt"), folder
         ),
     }
-    timings = compare(programs, rounds=rounds, env=QUIET)
+    timings = compare(programs, rounds=rounds, env=QUIET, cpu=cpu)
     title = "process start -> logits of two sentences (whole process, peak memory)"
     report(title, timings, base="import torch, load, forward")
     by_name = {t.name: t for t in timings}
@@ -165,14 +171,14 @@ def starts(folder: str, rounds: int) -> list[Timing]:
     return timings
 
 
-def only_loads(folder: str, rounds: int) -> list[Timing]:
+def only_loads(folder: str, rounds: int, clock: str) -> list[Timing]:
     programs = loads()
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     before: dict[str, list[float]] = {}
     after: dict[str, list[float]] = {}
     for turn in range(rounds + 1):
         for name, program in programs.items():
-            took, before[name], after[name] = run_load(program, folder)
+            took, before[name], after[name] = run_load(program, folder, clock)
             if turn:
                 seconds[name].append(took)
     timings = [Timing(name, tuple(seconds[name]), after[name][0]) for name in programs]
@@ -187,9 +193,9 @@ def only_loads(folder: str, rounds: int) -> list[Timing]:
     return timings
 
 
-def run_load(program: str, folder: str) -> tuple[float, list[float], list[float]]:
+def run_load(program: str, folder: str, clock: str) -> tuple[float, list[float], list[float]]:
     finished = subprocess.run(
-        python(program, folder),
+        python(program, folder, clock),
         env={**os.environ, **QUIET},
         check=True,
         stdout=subprocess.PIPE,

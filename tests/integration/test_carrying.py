@@ -499,3 +499,17 @@ def test_a_mirror_that_tells_names_alone_is_locked_file_by_file(fixture_hub: Pat
 
     assert told == expected
     assert done.fetched_bytes
+
+
+def test_the_endpoint_of_the_project_is_used_where_nothing_else_says_one(
+    fixture_hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = tmp_path / "models.toml"
+    with MirrorServer(fixture_hub) as hub:
+        project.write_text(f'[hub]\nendpoint = "{hub.url}"\n[models.a]\nrepo = "{TINY}"\n')
+        locked = hubloader.lock(project, cache_dir=tmp_path / "cache")
+        assert hub.url not in Path(locked.path).read_text()
+        assert hubloader.sync(project, locked=True, cache_dir=tmp_path / "cache").fetched_bytes
+        monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
+        with pytest.raises(hubloader.errors.TransportError):
+            hubloader.lock(project, upgrade=True, cache_dir=tmp_path / "cache")

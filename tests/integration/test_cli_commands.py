@@ -156,9 +156,23 @@ def test_all_names_are_tried_and_the_gravest_failure_gives_the_code(run: Run) ->
     kinds = [error["kind"] for error in document["errors"]]
     assert kinds[0] == "RepositoryNotFound"
     assert kinds[-1] == "RevisionNotFound"
-    gated = {e["filename"] for e in document["errors"] if e["kind"] == "GatedRepository"}
-    assert {"config.json", "model.safetensors"} <= gated
+    assert kinds.count("GatedRepository") == 1  # however many files it has
+    gated = next(error for error in document["errors"] if error["kind"] == "GatedRepository")
+    assert (gated["repo_id"], gated["revision"]) == ("fixtures/bert-tiny-gated", "main")
     assert document["exit_code"] == 4
+
+
+def test_a_gated_repository_is_one_short_error_with_where_to_ask(
+    run: Run, server: MirrorServer
+) -> None:
+    server.forget()
+    ended = run("-q", "prefetch", "fixtures/bert-tiny-gated", "--for", "all")
+
+    assert ended.code == 4
+    said, hint = ended.err.splitlines()
+    assert said.startswith("error: the repository is gated")
+    assert said.endswith("(fixtures/bert-tiny-gated, revision main)")
+    assert f"{server.url}/fixtures/bert-tiny-gated" in hint
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
@@ -472,6 +486,24 @@ def test_serve_says_when_it_cannot(run: Run, server: MirrorServer, fixture_hub: 
     missing = run("serve", "--root", str(fixture_hub / "nothing"))
 
     assert (taken.code, missing.code) == (1, 3)
+    assert f"127.0.0.1:{server.port}" in taken.err
     assert "in use" in taken.err
+    assert "hint: give another --port" in taken.err
     assert "nothing" in missing.err
     assert "Traceback" not in taken.err + missing.err
+
+
+def test_classify_cuts_a_text_that_is_longer_than_the_window(run: Run) -> None:
+    ended = run("classify", TINY, "good " * 2000)
+
+    assert (ended.code, ended.err.count("error")) == (0, 0)
+    assert "cut off" in hubloader("classify", "--help").out
+
+
+def test_path_of_a_file_that_is_not_there_says_what_is(run: Run) -> None:
+    run("prefetch", TINY, "--for", "numpy")
+
+    ended = run("path", TINY, "config.jsn")
+
+    assert ended.code == 3
+    assert "hint: it has config.json" in ended.err

@@ -175,3 +175,16 @@ def test_a_damaged_file_is_an_error_of_ours_and_leaves_the_other_files(hub, root
 
     assert caught.value.filename == "model.safetensors"
     assert hubloader.AutoConfig.from_pretrained(BERT).model_type == "bert"
+
+
+def test_a_forced_load_resolves_once_and_fetches_each_file_once(hub):
+    load = hubloader.NpAutoModelForSequenceClassification.from_pretrained
+    load(BERT)
+    before = len(asked(hub))
+
+    load(BERT, force_download=True)
+
+    found = asked(hub)[before:]
+    assert found.count("listing") == 1
+    assert found.count("config.json") == 1
+    assert len(found) == 3

@@ -165,3 +165,31 @@ def test_its_class_makes_it_with_random_weights_too(model, batch):
     assert type(other) is type(model)
     assert other.num_parameters() == model.num_parameters()
     assert other(batch).logits.shape == model(batch).logits.shape
+
+
+def test_another_compile_without_metrics_trains_on_the_models_own_loss(model):
+    inputs, labels = rows(model, 32)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss, metrics=["accuracy"])
+    model.fit(inputs, labels, batch_size=16, verbose=0)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+
+    history = model.fit({**inputs, "labels": labels}, batch_size=16, verbose=0).history
+
+    assert history["loss"][0] > 0
+
+
+def test_predict_takes_a_batch_encoding(model):
+    from hubloader.tokenizers.batch import BatchEncoding
+
+    inputs, _ = rows(model, 4)
+    lists = {name: value.tolist() for name, value in inputs.items()}
+
+    found = model.predict(BatchEncoding(lists), verbose=0)
+
+    assert np.allclose(found["logits"], model.predict(inputs, verbose=0)["logits"], atol=1e-6)
+
+
+def test_an_unknown_argument_is_our_error_and_not_keras_own(model, batch):
+    with pytest.raises(TypeError, match=r"^TF\w+ does not take 'lables': did you mean 'labels'\?$"):
+        model(**batch, lables=[1])

@@ -14,6 +14,7 @@ from hubloader.mirror import MirrorServer
 
 GOOD = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
 CONFIG = {"model_type": "bert", "architectures": ["BertForSequenceClassification"]}
+FAST = "fixtures/bert-tiny-sentiment"  # with a tokenizer.json, where the other has a vocabulary
 LOADERS = ["AutoTokenizer", "NpAutoModelForSequenceClassification"]
 
 
@@ -21,19 +22,26 @@ LOADERS = ["AutoTokenizer", "NpAutoModelForSequenceClassification"]
 def hub(fixture_hub: Path, tmp_path_factory: pytest.TempPathFactory):
     """The fixture Hub's good model, and repositories with something wrong."""
     root = tmp_path_factory.mktemp("hub")
-    shutil.copytree(fixture_hub / GOOD, root / GOOD)
+    for good in (GOOD, FAST):
+        shutil.copytree(fixture_hub / good, root / good)
     configs = {
         "org/broken-json": '{"model_type": "bert",',
         "org/not-an-object": "null",
+        "org/nameless": "{}",
         "org/negative": json.dumps({**CONFIG, "hidden_size": -1}),
         "org/strange": json.dumps({"model_type": "distilbret"}),
         "org/gated": json.dumps(CONFIG),
         "org/private": json.dumps(CONFIG),
     }
     for repo_id, config in configs.items():
-        shutil.copytree(fixture_hub / GOOD, root / repo_id)
-        (root / repo_id / "config.json").write_text(config)
-    marks = {"gated": ["org/gated"], "private": ["org/private"], "tokens": {"hf_stranger": []}}
+        for made_of, folder in ((GOOD, root / repo_id), (FAST, root / f"{repo_id}-fast")):
+            shutil.copytree(fixture_hub / made_of, folder)
+            (folder / "config.json").write_text(config)
+    marks = {
+        "gated": ["org/gated", "org/gated-fast"],
+        "private": ["org/private", "org/private-fast"],
+        "tokens": {"hf_stranger": []},
+    }
     (root / "hub.json").write_text(json.dumps(marks))
     with MirrorServer(root) as server:
         yield server
@@ -49,14 +57,20 @@ def cache(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def contents(folder: Path) -> dict[str, bytes | str]:
-    return {
-        str(path.relative_to(folder)): str(path.readlink())
-        if path.is_symlink()
-        else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
+def contents(folder: Path) -> dict[str, bytes | str | None]:
+    """Every path below ``folder``: a link's target, a file's bytes, None for a folder."""
+    return {path.relative_to(folder).as_posix(): _content(path) for path in folder.rglob("*")}
+
+
+def _content(path: Path) -> bytes | str | None:
+    if path.is_symlink():
+        return str(path.readlink())
+    return None if path.is_dir() else path.read_bytes()
+
+
+def is_of(repo_id: str, path: str) -> bool:
+    """Whether a path of the cache is one that downloading the repository makes."""
+    return f"models--{repo_id.replace('/', '--')}" in path
 
 
 def fails(loader: str, name: str, expected: type[errors.HubloaderError], **keywords):
@@ -76,12 +90,29 @@ CASES = [
     ("org/private", {"token": "hf_stranger"}, errors.RepositoryNotFound, LOADERS),
     ("org/broken-json", {}, errors.CorruptFile, LOADERS),
     ("org/not-an-object", {}, errors.CorruptFile, LOADERS),
+    ("org/broken-json-fast", {}, errors.CorruptFile, LOADERS),
+    ("org/not-an-object-fast", {}, errors.CorruptFile, LOADERS),
+    ("org/gated-fast", {}, errors.GatedRepository, LOADERS),
+    ("org/private-fast", {}, errors.RepositoryNotFound, LOADERS),
     ("org/negative", {}, errors.CorruptFile, LOADERS[1:]),
+    ("org/negative-fast", {}, errors.CorruptFile, LOADERS[1:]),
+    ("org/nameless", {}, errors.CorruptFile, LOADERS[1:]),
+    (GOOD, {"subfolder": "nowhere"}, errors.EntryNotFound, LOADERS),
+    (GOOD, {"variant": "fp16"}, errors.EntryNotFound, LOADERS[1:]),
+    (f"{GOOD}@main", {"revision": "main"}, errors.InvalidReference, LOADERS),
+    (GOOD, {"force_download": True, "local_files_only": True}, errors.InvalidReference, LOADERS),
+    (GOOD, {"refresh": "sometimes"}, errors.InvalidReference, LOADERS),
     ("org/strange", {}, errors.UnknownArchitecture, LOADERS[1:]),
     ("org/name/with/slashes", {}, errors.InvalidReference, LOADERS),
     (GOOD, {"revision": "../../etc"}, errors.InvalidReference, LOADERS),
     (GOOD, {"trust_remote_code": True}, errors.RemoteCodeRefused, LOADERS),
 ]
+
+
+DOWNLOADED = {
+    *("org/broken-json", "org/not-an-object", "org/negative", "org/strange", "org/nameless"),
+    *("org/broken-json-fast", "org/not-an-object-fast", "org/negative-fast"),
+}
 
 
 @pytest.mark.parametrize(
@@ -95,10 +126,13 @@ def test_a_failure_has_its_class_and_leaves_the_cached_model(
 
     error = fails(loader, name, expected, **keywords)
 
-    if expected is not errors.RemoteCodeRefused:
-        assert name.split("@", maxsplit=1)[0] in (error.repo_id or str(error))
+    assert error.repo_id == name.partition("@")[0]
+    if name.count("/") == 1:
+        assert error.revision == keywords.get("revision", "main")
     after = contents(cache)
-    assert {path: after.get(path) for path in before} == before
+    if name in DOWNLOADED:  # docs/concepts/cache.md: what was verified stays, as a valid cache
+        after = {path: what for path, what in after.items() if not is_of(name, path)}
+    assert after == before
     for good in LOADERS:
         assert getattr(hubloader, good).from_pretrained(GOOD, local_files_only=True) is not None
 
@@ -130,3 +164,39 @@ def test_a_hub_that_went_away_costs_one_warning(cache: Path, monkeypatch):
             getattr(hubloader, loader).from_pretrained(GOOD)
 
     assert len(caught) == 1
+
+
+def test_an_error_of_a_name_with_a_revision_carries_both_apart(cache: Path):
+    for loader in LOADERS:
+        error = fails(loader, "org/broken-json-fast@main", errors.CorruptFile)
+
+        assert (error.repo_id, error.revision) == ("org/broken-json-fast", "main")
+
+
+def test_a_refresh_that_is_none_lists_those_there_are(cache: Path):
+    error = fails(LOADERS[0], GOOD, errors.InvalidReference, refresh="sometimes")
+
+    assert all(word in str(error) for word in ("'always'", "'session'", "'never'"))
+
+
+def test_a_folder_that_is_not_there_is_named(cache: Path):
+    error = fails(LOADERS[0], GOOD, errors.EntryNotFound, subfolder="nowhere")
+
+    assert "no folder 'nowhere'" in error.message
+    assert error.filename == "nowhere"
+
+
+@pytest.mark.parametrize("asked", [{"variant": "fp16"}, {"use_safetensors": False}])
+def test_weights_that_are_not_there_say_which_are(cache: Path, asked: dict):
+    error = fails(LOADERS[1], FAST, errors.EntryNotFound, **asked)
+
+    assert "model.safetensors" in error.hint
+    assert "revision 'main'" in error.message
+
+
+def test_a_file_that_is_not_there_has_a_hint_online_and_offline(cache: Path):
+    for offline in (False, True):
+        with pytest.raises(errors.EntryNotFound) as caught:
+            hubloader.hf_hub_download(GOOD, "nope.txt", local_files_only=offline)
+
+        assert "config.json" in caught.value.hint

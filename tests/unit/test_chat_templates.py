@@ -211,6 +211,15 @@ def test_a_hostile_template_is_stopped_and_the_next_one_runs(name):
     assert render("{{ 6 * 7 }}") == "42"
 
 
+def test_what_was_too_much_is_said():
+    with pytest.raises(UnsafeFile, match=r"wrote more than 10\d{5} characters"):
+        render(HOSTILE["output"])
+    with pytest.raises(UnsafeFile, match=r"more than 256 MiB of memory"):
+        render(HOSTILE["repeat"])
+    with pytest.raises(UnsafeFile, match=r"more than 1(\.5)? s"):
+        render(HOSTILE["loops"])
+
+
 def test_attributes_by_filter_reach_nothing():
     assert render("{{ '' | attr('__class__') | attr('__mro__') }}") == ""
 

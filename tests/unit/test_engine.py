@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
 
@@ -13,6 +14,7 @@ from hubloader.errors import (
     DiskFull,
     EntryNotFound,
     Forbidden,
+    GatedRepository,
     HubloaderError,
     IntegrityError,
     ServerFailed,
@@ -44,6 +46,29 @@ def test_several_failures_are_one_error_of_the_gravest_kind_that_tells_of_each()
     assert error.failures == (failures["b"], failures["c"], failures["a"])
     assert error.repo_id == "org/name"
     assert failures["b"].message == "wrong bytes"
+
+
+def test_one_refusal_of_a_repository_is_one_error_for_any_number_of_files():
+    gated = GatedRepository("the repository is gated", repo_id="org/name", revision="main")
+    failures = {name: copy.copy(gated) for name in ("config.json", "vocab.txt")}
+
+    error = combined(failures)
+
+    assert error is failures["config.json"]
+    assert error.failures == ()
+
+
+def test_refusals_of_several_kinds_are_each_told():
+    error = combined({"a": Forbidden("not for you"), "b": GatedRepository("gated")})
+
+    assert len(error.failures) == 2
+
+
+def test_what_is_the_same_of_several_files_is_said_once():
+    error = combined({name: ServerFailed("no answer", status=500) for name in ("b", "a")})
+
+    assert error.message == "2 files could not be fetched: a, b: no answer"
+    assert len(error.failures) == 2
 
 
 @pytest.mark.parametrize(

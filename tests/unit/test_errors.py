@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -102,4 +104,16 @@ def test_the_tree_in_the_docstring_names_every_class():
 
 def test_all_is_sorted_and_complete():
     assert list(errors.__all__) == sorted(errors.__all__)
-    assert {cls.__name__ for cls in CLASSES} | {"about"} == set(errors.__all__)
+    assert {cls.__name__ for cls in CLASSES} | {"about", "gravity"} == set(errors.__all__)
+
+
+def test_of_several_errors_the_one_that_leads_is_the_first_in_the_documents_order():
+    page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text(encoding="utf-8")
+    told = re.search(r"the first that occurs of\s+([\d, ]+)\.", page)
+    order = [int(code) for code in told[1].split(",")]
+    ranked = sorted((make(cls) for cls in CLASSES), key=errors.gravity)
+
+    led = list(dict.fromkeys(error.exit_code for error in ranked))
+    assert led == [code for code in order if code in led]
+    assert set(order) - set(led) == set()
+    assert errors.gravity(ValueError("x")) == errors.gravity(errors.HubloaderError("x"))

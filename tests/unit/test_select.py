@@ -28,8 +28,10 @@ def test_without_a_model_type_the_class_name_of_the_checkpoint_chooses(name):
 
 @pytest.mark.parametrize("raw", [{}, {"model_type": 5}, {"architectures": ["BertyModel"]}])
 def test_a_config_that_names_nothing_is_an_error(raw):
-    with pytest.raises(UnknownArchitecture, match="no model_type"):
+    with pytest.raises(CorruptFile, match="no model_type") as caught:
         chosen(raw)
+
+    assert "transformers" not in caught.value.hint
 
 
 def test_an_unknown_architecture_is_named_with_its_nearest():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import CorruptFile, HubloaderError, UnknownTokenizer, UnsafeFile
 from hubloader.tokenizers.ranked_bytes import parse_tekken, parse_tiktoken
+from hubloader.tokenizers.sentencepiece_engine import merges_of
 from hubloader.tokenizers.vocabulary_format import VocabularyFormat, sniff_vocabulary
 
 TOKENIZERS = Path(__file__).resolve().parents[2] / "cache_fixtures" / "tokenizers"
@@ -61,6 +62,12 @@ def test_the_error_names_the_format_that_was_found(tmp_path, raw, words):
         AutoTokenizer.from_pretrained(folder)
     assert caught.value.filename == "tokenizer.model"
     assert caught.value.hint
+
+
+def test_merges_come_best_first_and_of_one_piece_the_longest_beginning_first():
+    ids = {"a": 0, "bc": 1, "ab": 2, "c": 3, "b": 4, "abc": 5}
+    scores = {"abc": -1.0, "ab": -0.5, "bc": -2.0, "a": 0.0, "b": 0.0, "c": 0.0}
+    assert merges_of(ids, scores) == [("a", "b"), ("ab", "c"), ("a", "bc"), ("b", "c")]
 
 
 def test_a_generic_class_refuses_sentencepiece_by_name(tmp_path):
@@ -134,6 +141,31 @@ def test_targets_of_mbart_are_framed_in_their_language(tmp_path):
     assert tokenizer.convert_ids_to_tokens(tokenizer("hello")["input_ids"][-1]) == "de_DE"
 
 
+def test_a_language_that_is_set_later_frames_the_next_text(tmp_path):
+    model = (TOKENIZERS / "spm-fairseq" / "sentencepiece.bpe.model").read_bytes()
+    folder = folder_of(tmp_path, {"sentencepiece.bpe.model": model}, "MBart50Tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    first = tokenizer.convert_ids_to_tokens(tokenizer("hello")["input_ids"][0])
+    tokenizer.src_lang = "fr_XX"
+    second = tokenizer.convert_ids_to_tokens(tokenizer("hello")["input_ids"][0])
+    assert (first, second, tokenizer.src_lang) == ("en_XX", "fr_XX", "fr_XX")
+    with pytest.raises(CorruptFile, match="no Klingon"):
+        tokenizer.src_lang = "Klingon"
+    assert tokenizer.src_lang == "fr_XX"
+    tokenizer.save_pretrained(tmp_path / "saved")
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved").src_lang == "fr_XX"
+
+
+def test_llamas_frame_can_be_set_later(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(tmp_path, {"tokenizer.model": LLAMA}))
+    assert tokenizer.add_bos_token is True
+    tokenizer("hello")  # a plan of the old frame is made, and must not be used again
+    tokenizer.add_bos_token, tokenizer.add_eos_token = False, True
+    ids = tokenizer("hello")["input_ids"]
+    assert (ids[0] == 1, ids[-1] == 2) == (False, True)
+    assert tokenizer.num_special_tokens_to_add() == 1
+
+
 def test_a_tokenizer_model_in_another_name_is_found(tmp_path):
     folder = folder_of(tmp_path, {"qwen.tiktoken": TIKTOKEN}, "PreTrainedTokenizerFast")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -149,6 +181,7 @@ def test_tekkens_byte_strings_come_after_its_special_tokens(tmp_path):
         "<unk>", "[INST]", "<SPECIAL_4>", "<SPECIAL_5>",
     ]  # fmt: skip
     assert len(tokenizer) == TEKKEN["config"]["default_vocab_size"]
+    assert tokenizer("[INST]")["input_ids"] == [3]
     assert min(tokenizer("hello")["input_ids"]) >= 6
     assert tokenizer.decode(tokenizer("[INST] naïve")["input_ids"]) == "[INST] naïve"
 

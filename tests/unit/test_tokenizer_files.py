@@ -83,7 +83,7 @@ def test_chat_templates_have_their_own_files_which_win(folder):
         ("tokenizer_config.json", "{", "not JSON"),
         ("tokenizer_config.json", "[1]", "holds a list"),
         ("tokenizer_config.json", "[" * 100_000, "nested too deeply"),
-        ("config.json", "null", "holds a NoneType"),
+        ("config.json", "null", "NoneType"),
         ("tokenizer_config.json", {"pad_token": 5}, "pad_token is not a token"),
         ("tokenizer_config.json", {"added_tokens_decoder": []}, "is not an object"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "y"}}}, "'x'"),
