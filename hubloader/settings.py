@@ -42,15 +42,15 @@ def _endpoint(text: str) -> str:
 
 
 def _refresh(text: str) -> Refresh | float:
-    try:
+    words = [each.value for each in Refresh]
+    if text.lower() in words:
         return Refresh(text.lower())
-    except ValueError:
-        pass
     try:
         return _seconds(text)
     except ValueError:
-        words = ", ".join(repr(each.value) for each in Refresh)
-        raise ValueError(f"it is none of {words}, and no number of seconds") from None
+        raise ValueError(
+            f"it is none of {', '.join(map(repr, words))}, and no number of seconds"
+        ) from None
 
 
 def _seconds(text: str) -> float:

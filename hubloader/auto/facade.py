@@ -39,7 +39,7 @@ class AutoFacade:
                 ``hubloader.auto.source.HubArguments``), how (``dtype``, ``device``,
                 ``device_map``, ``attn_implementation``, ``ignore_mismatched_sizes``,
                 ``output_loading_info``, ``from_tf``, ``from_flax`` …: see
-                ``hubloader.auto.loading.ModelArguments``), and keys of the config to change
+                ``hubloader.auto.model_arguments.ModelArguments``), and keys of the config to change
                 (``num_labels=5``).
 
         Returns:

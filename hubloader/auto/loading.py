@@ -34,6 +34,7 @@ from hubloader.auto.tasks import (
 )
 from hubloader.errors import UnknownArchitecture, UnsupportedTask
 from hubloader.formats import WeightPolicy, open_weights
+from hubloader.names import suggestion
 from hubloader.nn import get_kit
 from hubloader.resolve.files import SnapshotFiles
 
@@ -302,7 +303,11 @@ def new_layer(
     config: PretrainedConfig, task: str, backend: Backend, keywords: Mapping[str, Any]
 ) -> Any:
     """Make a model's layer with random weights: the model itself, but for Keras' part."""
+    for key in keywords.keys() - set(MODEL_KEYWORDS):
+        near = suggestion(key, MODEL_KEYWORDS)
+        raise TypeError(f"from_config() got an unexpected keyword {key!r}{near}")
     arguments = ModelArguments(**keywords)
+    refuse_device(arguments, backend)
     selection = select(config.to_dict(), task, backend)
     kit = get_kit(_kit_name(backend, arguments.attn_implementation))
     module = _built(kit, selection, config)

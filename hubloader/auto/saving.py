@@ -71,14 +71,17 @@ def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
         return array
     if array.dtype.names == ("bfloat16",):  # the upper half of a float32
         array = (array["bfloat16"].astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if array.dtype.kind != "f" or dtype != "bfloat16":
-        return array if array.dtype.kind != "f" else array.astype(dtype)
+    if array.dtype.kind != "f":
+        return array
+    if dtype != "bfloat16":
+        return array.astype(np.dtype(dtype))
     bits = array.astype(np.float32).view(np.uint32)
     even = (bits >> np.uint32(16)) & np.uint32(1)  # ties go to the even neighbour
     rounded = (bits + np.uint32(0x7FFF) + even) >> np.uint32(16)
     quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
     upper = np.where(np.isnan(array), quiet, rounded).astype("<u2")
-    return upper.view(np.dtype([("bfloat16", "<u2")]))
+    found: NDArray[Any] = upper.view(np.dtype([("bfloat16", "<u2")]))
+    return found
 
 
 def shard_bytes(size: int | str) -> int:

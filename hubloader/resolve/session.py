@@ -208,9 +208,7 @@ class Session:
             done = self._complete(work, progress)
         return work, done
 
-    def _complete(
-        self, work: _Work, progress: Callable[[Progress], Any] | None
-    ) -> dict[str, Path]:
+    def _complete(self, work: _Work, progress: Callable[[Progress], Any] | None) -> dict[str, Path]:
         """Bring what is needed, and what an index among it names."""
         self._refuse_missing(work)
         done = self._bring(work, progress)

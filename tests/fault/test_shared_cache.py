@@ -168,7 +168,8 @@ def test_a_setting_that_means_nothing_is_refused():
 CHILD = """
 import os, sys
 sys.path[:0] = [sys.argv[2]]
-import difflib, encodings.ascii, encodings.idna, fcntl, filelock  # this Python may be out of his reach
+# This Python may be out of his reach: what is needed later is imported now.
+import difflib, encodings.ascii, encodings.idna, fcntl, filelock
 from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 from hubloader.cache import CacheStore
 from hubloader.cache import partial, writer

@@ -74,7 +74,9 @@ def test_the_pipeline_refuses_what_nobody_knows(nobody, folder):
 
 
 def test_weights_that_nothing_uses_are_named_in_one_warning(folder):
-    with pytest.warns(UserWarning, match=r"does not use: classifier\.bias, classifier\.weight") as told:
+    with pytest.warns(
+        UserWarning, match=r"does not use: classifier\.bias, classifier\.weight"
+    ) as told:
         hubloader.NpAutoModel.from_pretrained(folder)
 
     assert len(told) == 1
