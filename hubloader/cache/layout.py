@@ -4,7 +4,7 @@
 
     <root>/                                 the Hub cache: huggingface_hub's, shared with it
       CACHEDIR.TAG
-      .locks/<repo folder>/<etag>.lock      flock, mode 0664; never deleted
+      .locks/<repo folder>/<etag>.lock      flock, mode 0664; stays once the content came
       .locks/.hubloader/                    cache-wide state of ours
         aliases/<repo folder>               the Hub's own name of a renamed repository
         repos/<repo folder>.lock            downloads hold it shared, deletions alone
