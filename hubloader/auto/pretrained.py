@@ -67,6 +67,16 @@ class Loads(Protocol):
     ) -> Any: ...
 
 
+# Inputs that transformers' models have and these do not: peft, Trainer and signatures pass them on as
+# None, which says that there are none.
+_PASSED_AS_NONE = frozenset(
+    {
+        *("cache_position", "head_mask", "inputs_embeds", "past_key_values"),
+        *("position_ids", "token_type_ids"),
+    }
+)
+
+
 class PretrainedModel:
     """What every model has, whatever it runs on and is for.
 
@@ -149,8 +159,7 @@ class PretrainedModel:
         )
         given = {name: value for name, value in inputs.items() if value is not None}
         unknown = inputs.keys() - self.accepts
-        # a signature names token_type_ids for every architecture: None says that there are none
-        if unknown - {"token_type_ids"} or unknown & given.keys():
+        if unknown - _PASSED_AS_NONE or unknown & given.keys():
             raise unknown_argument(type(self).__name__, min(unknown), self.accepts)
         if "input_ids" not in given:
             raise TypeError(f"{type(self).__name__} needs input_ids")
@@ -182,6 +191,9 @@ class TorchModel(PretrainedModel):
 
     backend: ClassVar[Backend] = "torch"
 
+    # transformers' Trainer asks: the loss is the mean of a batch, however batches are gathered
+    accepts_loss_kwargs: ClassVar[bool] = False
+
     if TYPE_CHECKING:
         parameters: Callable[[], Any]
         named_modules: Callable[[], Any]
@@ -201,9 +213,14 @@ class TorchModel(PretrainedModel):
         """The encoder inside; the model itself where it is one."""
         return getattr(self, self.architecture.prefix, self)
 
-    def num_parameters(self, only_trainable: bool = False) -> int:
-        """How many numbers the parameters are."""
-        chosen = (p for p in self.parameters() if p.requires_grad or not only_trainable)
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the parameters are, those of all or of the trained ones."""
+        left_out = self.get_input_embeddings().weight if exclude_embeddings else None
+        chosen = (
+            p
+            for p in self.parameters()
+            if p is not left_out and (p.requires_grad or not only_trainable)
+        )
         return sum(p.numel() for p in chosen)
 
     def get_input_embeddings(self) -> Any:

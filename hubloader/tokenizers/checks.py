@@ -10,10 +10,12 @@ part                          bound
 the file                      64 MiB
 padding, truncation           lengths up to 2**20
 added tokens                  2**18 of them, 8 MiB of text together
-normalizer ... decoder        64 steps each; together they make a text at most 32 times longer
+normalizer ... decoder        64 steps each, which make a text at most 32 times longer; normalizer
+                              and pre-tokenizer together no more than that
 a pattern                     4,096 characters, counted repetitions up to 10**6 in all
 a precompiled normalizer      a character becomes at most 1,024 bytes
-a template                    256 pieces
+a template                    each text once, 256 pieces and 256 special tokens
+the model                     words of at most 1,000 characters: its time is quadratic in them
 ============================  ====================================================================
 
 Source: faults seen with tokenizers 0.23: ``Fixed: 2**33`` padding aborts, five chained ``Replace``
@@ -23,6 +25,7 @@ make 10**10 characters, a backtracking pattern panics.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +33,11 @@ from hubloader.errors import CorruptFile, UnsafeFile
 from hubloader.tokenizers.reading import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hubloader.types import FileSet
 
-__all__ = ["check_tokenizer_json", "read_tokenizer_json"]
+__all__ = ["check_added_tokens", "check_tokenizer_json", "read_tokenizer_json"]
 
 _MAX_LENGTH = 1 << 20
 _MAX_ADDED_TOKENS = 1 << 18
@@ -45,13 +48,17 @@ _MAX_PATTERN = 4096
 _MAX_REPETITION = 10**6
 _MAX_REPLACEMENT = 1024
 _MAX_TEMPLATE = 256
-_MAX_WORD = 10_000  # characters that WordPiece looks at as one word: its time is quadratic in them
+_MAX_WORD = 1000
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 # A key of an object or a list: in what follows the vocabulary's head, only these two are expected.
 _NESTED = re.compile(r'"[ \t\n\r]*:[ \t\n\r]*[\[{]')
 _EXPECTED = ('"vocab', '"merges')
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+# The model's bound as it is always written, and any letter written as an escape, as it never is.
+_WORD_LENGTH = re.compile(r'"max_input_chars_per_word"[ \t\n\r]*:[ \t\n\r]*(\d+)|\\u00[4-7]')
+_TEXT_GROWS = ("normalizer", "pre_tokenizer")
+_NO_STEPS = frozenset({"pair", "pattern", "single", "special_tokens"})
 _MAY_BE_EMPTY = re.compile(r"[*?|^$]|\{0|\\[bBAzZG]")
 
 
@@ -80,8 +87,11 @@ def check_tokenizer_json(text: str) -> None:
 
     """
     try:
+        growth = dict.fromkeys(_TEXT_GROWS, 1.0)
         for key, value in _small_parts(text):
-            _check_part(key, value)
+            longer = _check_part(key, value)
+            growth[key] = max(growth.get(key, 1.0), longer)
+        _check_growth(" and ".join(_TEXT_GROWS), math.prod(map(growth.__getitem__, _TEXT_GROWS)))
     except RecursionError:
         raise CorruptFile("it is nested too deeply") from None
     except ValueError as error:
@@ -91,7 +101,10 @@ def check_tokenizer_json(text: str) -> None:
 
 
 def _small_parts(text: str) -> Iterator[tuple[str, Any]]:
-    """Give every key and value of the outermost object but ``model``, which is usually the last."""
+    """Give every key and value of the outermost object.
+
+    ``model``, which is usually the last, is left out where nothing in it can be beyond a bound.
+    """
     decoder = json.JSONDecoder()
     position = _blank(text, 0)
     if text[position : position + 1] != "{":
@@ -103,11 +116,10 @@ def _small_parts(text: str) -> Iterator[tuple[str, Any]]:
         if not isinstance(key, str) or text[position : position + 1] != ":":
             raise json.JSONDecodeError("expected a key and a colon", text, position)
         position = _blank(text, position + 1)
-        if key == "model" and _is_last(text, position):
+        if key == "model" and _has_short_words(text, position) and _is_last(text, position):
             return
         value, position = decoder.raw_decode(text, position)
-        if key != "model":
-            yield key, value
+        yield key, value
         position = _blank(text, position)
         if text[position : position + 1] == ",":
             position = _blank(text, position + 1)
@@ -128,13 +140,34 @@ def _is_last(text: str, position: int) -> bool:
     )
 
 
-def _check_part(key: str, value: Any) -> None:
+def _has_short_words(text: str, position: int) -> bool:
+    """Whether it can be seen without decoding that no word's bound is beyond ours."""
+    return all(
+        found[1] is not None and len(found[1]) <= len(str(_MAX_WORD)) and int(found[1]) <= _MAX_WORD
+        for found in _WORD_LENGTH.finditer(text, position)
+    )
+
+
+def _check_part(key: str, value: Any) -> float:
+    """Check one part; returns how many times longer it can make a text."""
     if key in {"padding", "truncation"}:
         _check_lengths(key, value)
     elif key == "added_tokens":
-        _check_added_tokens(value)
+        tokens = value if isinstance(value, list) else []
+        check_added_tokens(
+            [str(token.get("content")) if isinstance(token, dict) else "" for token in tokens]
+        )
+    elif key == "model":
+        _check_model(value)
     elif key in {"normalizer", "pre_tokenizer", "post_processor", "decoder"}:
-        _check_steps(key, value)
+        return _check_steps(key, value)
+    return 1
+
+
+def _check_model(value: Any) -> None:
+    longest = value.get("max_input_chars_per_word") if isinstance(value, dict) else None
+    if isinstance(longest, int) and longest > _MAX_WORD:
+        raise UnsafeFile(f"model: max_input_chars_per_word={longest} is more than {_MAX_WORD}")
 
 
 def _check_lengths(key: str, value: Any) -> None:
@@ -152,17 +185,22 @@ def _numbers(value: Any) -> Iterator[tuple[str, int]]:
                 yield from _numbers(item)
 
 
-def _check_added_tokens(value: Any) -> None:
-    tokens = value if isinstance(value, list) else []
-    if len(tokens) > _MAX_ADDED_TOKENS:
-        raise UnsafeFile(f"added_tokens: {len(tokens)} are more than {_MAX_ADDED_TOKENS}")
-    size = sum(len(str(token.get("content"))) for token in tokens if isinstance(token, dict))
+def check_added_tokens(texts: Collection[str]) -> None:
+    """Bound the tokens that a file adds to the vocabulary.
+
+    Raises:
+        UnsafeFile: they are too many, or too long together.
+
+    """
+    if len(texts) > _MAX_ADDED_TOKENS:
+        raise UnsafeFile(f"added_tokens: {len(texts)} are more than {_MAX_ADDED_TOKENS}")
+    size = sum(map(len, texts))
     if size > _MAX_ADDED_TEXT:
         raise UnsafeFile(f"added_tokens: {size} characters are more than {_MAX_ADDED_TEXT}")
 
 
-def _check_steps(key: str, value: Any) -> None:
-    steps = list(_steps(value))
+def _check_steps(key: str, value: Any) -> float:
+    steps = list(_steps(key, value))
     if len(steps) > _MAX_STEPS:
         raise UnsafeFile(f"{key}: {len(steps)} steps are more than {_MAX_STEPS}")
     growth = 1.0
@@ -171,23 +209,33 @@ def _check_steps(key: str, value: Any) -> None:
         _check_charsmap(key, step.get("precompiled_charsmap"))
         _check_template(key, step)
         growth *= _growth(step)
+    _check_growth(key, growth)
+    return growth
+
+
+def _check_growth(what: str, growth: float) -> None:
     if growth > _MAX_GROWTH:
         raise UnsafeFile(
-            f"{key}: its steps can make a text {growth:.0f} times longer, "
+            f"{what}: its steps can make a text {growth:.0f} times longer, "
             f"more than {_MAX_GROWTH} times"
         )
 
 
-def _steps(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Give every typed object, the members of sequences included."""
+def _steps(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
+    """Give every object, the members of sequences included.
+
+    What a step does is told by its keys: the engine guesses the type where none is written. It
+    takes a list of values for an object too, which no writer makes: what it does is not looked into.
+    """
     if isinstance(value, dict):
-        if "type" in value:
-            yield value
-        for item in value.values():
-            yield from _steps(item)
+        yield value
+        for name, item in value.items():
+            if name in _NO_STEPS or not isinstance(item, (dict, list)):
+                continue
+            for member in item if isinstance(item, list) else [item]:
+                yield from _steps(key, member)
     elif isinstance(value, list):
-        for item in value:
-            yield from _steps(item)
+        raise UnsafeFile(f"{key}: a step is written as a list")
 
 
 def _check_pattern(key: str, pattern: Any) -> None:
@@ -209,11 +257,12 @@ def _pattern_text(pattern: Any) -> str:
 
 def _growth(step: Mapping[str, Any]) -> float:
     """How many times longer ``step`` can make a text."""
-    kind, content = step.get("type"), step.get("content")
-    if kind != "Replace" or not isinstance(content, str):
+    content = step.get("content")
+    if "pattern" not in step or not isinstance(content, str):
         prepended = step.get("prepend")
-        long = isinstance(prepended, str) and len(prepended) > _MAX_REPLACEMENT
-        return _MAX_GROWTH + 1 if long else 1
+        if isinstance(prepended, str) and len(prepended) > _MAX_REPLACEMENT:
+            return _MAX_GROWTH + 1
+        return 2 if step.get("type") == "ByteLevel" or "use_regex" in step else 1
     pattern, text = step.get("pattern"), _pattern_text(step.get("pattern"))
     if isinstance(pattern, dict) and "Regex" not in pattern:
         return max(1, len(content) / len(text)) if text else 1 + len(content)
@@ -239,7 +288,30 @@ def _check_charsmap(key: str, encoded: Any) -> None:
 
 
 def _check_template(key: str, step: Mapping[str, Any]) -> None:
+    longest = max(_list_lengths(step.get("special_tokens")), default=1)
     for name in ("single", "pair"):
         pieces = step.get(name)
-        if isinstance(pieces, list) and len(pieces) > _MAX_TEMPLATE:
-            raise UnsafeFile(f"{key}: {name} has {len(pieces)} pieces, more than {_MAX_TEMPLATE}")
+        if not isinstance(pieces, list):
+            continue
+        if len(pieces) * max(longest, 1) > _MAX_TEMPLATE:
+            raise UnsafeFile(
+                f"{key}: {name} has {len(pieces)} pieces of up to {longest} tokens, more than "
+                f"{_MAX_TEMPLATE} together"
+            )
+        texts = [_text_of_piece(piece) for piece in pieces if "Sequence" in piece]
+        if len(texts) != len(set(texts)):
+            raise UnsafeFile(f"{key}: {name} holds one text more than once")
+
+
+def _text_of_piece(piece: Any) -> Any:
+    """Give the letter of the text that stands in the piece's place, "A" where it is not told."""
+    named = piece["Sequence"] if isinstance(piece, dict) else None
+    return "B" if isinstance(named, dict) and named.get("id") == "B" else "A"
+
+
+def _list_lengths(value: Any) -> Iterator[int]:
+    if isinstance(value, (dict, list)):
+        if isinstance(value, list):
+            yield len(value)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _list_lengths(item)

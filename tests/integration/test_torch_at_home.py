@@ -127,6 +127,44 @@ def test_lora_trains_adapters_only_and_starts_where_the_model_is(model, logits):
     assert torch.allclose(adapted(input_ids=IDS, attention_mask=MASK).logits, logits, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["LoraConfig", "IA3Config"])
+def test_adapters_know_the_task_of_an_encoder_too(folder, kind):
+    peft = pytest.importorskip("peft")
+    encoder = hubloader.AutoModel.from_pretrained(folder)
+    before = encoder(IDS, MASK).last_hidden_state
+    targets = TARGETS[encoder.config.model_type]
+    options = {"feedforward_modules": []} if kind == "IA3Config" else {}
+
+    adapted = peft.get_peft_model(
+        encoder,
+        getattr(peft, kind)(task_type="FEATURE_EXTRACTION", target_modules=targets, **options),
+    ).eval()
+
+    after = adapted(input_ids=IDS, attention_mask=MASK).last_hidden_state
+    assert torch.allclose(after, before, atol=1e-6)
+
+
+@pytest.mark.oracle
+def test_the_trainer_of_transformers_trains_it(model, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    rows = [
+        {"input_ids": ids, "attention_mask": mask, "labels": label}
+        for ids, mask, label in zip(IDS, MASK, torch.tensor([1, 0]), strict=True)
+    ]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trainer = transformers.Trainer(
+        model,
+        transformers.TrainingArguments(
+            str(tmp_path), max_steps=2, report_to=[], save_strategy="no", use_cpu=True
+        ),
+        train_dataset=rows,
+    )
+
+    trainer.train()
+
+    assert any(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_training_changes_the_model_and_not_its_file(folder, model, logits):
     before = (folder / "model.safetensors").read_bytes()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
