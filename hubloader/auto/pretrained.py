@@ -67,8 +67,8 @@ class Loads(Protocol):
     ) -> Any: ...
 
 
-# Inputs that transformers' models have and these do not: peft, Trainer and signatures pass them on as
-# None, which says that there are none.
+# Inputs that transformers' models have and these do not: peft, Trainer and signatures pass them on
+# as None, which says that there are none.
 _PASSED_AS_NONE = frozenset(
     {
         *("cache_position", "head_mask", "inputs_embeds", "past_key_values"),

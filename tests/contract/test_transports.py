@@ -274,7 +274,7 @@ def test_an_answer_that_is_not_http_is_interrupted(http):
 
 
 def test_a_chunked_body_comes_whole_and_without_its_last_chunk_is_interrupted(http):
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     script = {
         "/whole": Raw(head + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", then="close"),
         "/cut": Raw(head + b"5\r\nhello\r\n", then="close"),

@@ -104,7 +104,8 @@ def test_a_body_that_never_gets_far_is_given_up_after_six_tries(world, victim, a
     assert error.filename == victim
     assert error.exit_code == 75
     shares = {wanted.partition("-")[2] for wanted in world.asked(victim) if wanted}
-    assert fault.hits <= 6 * max(1, len(shares))  # each range has its own end
+    # Each range has its own end; one that is about to ask when another gives up asks once more.
+    assert fault.hits <= 7 * max(1, len(shares))
     assert len(shares) <= 16
 
 
