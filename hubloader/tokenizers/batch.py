@@ -5,6 +5,7 @@ Source: transformers 4.57.6 and 5.23 ``BatchEncoding``, where both agree.
 
 from __future__ import annotations
 
+import operator
 from collections import UserDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,8 +100,9 @@ class BatchEncoding(UserDict[str, Any]):
         """Look up rows by name, an encoding by number, or a part of the batch by slice."""
         if isinstance(item, str):
             return self.data[item]
-        if isinstance(item, int) and self.encodings is not None:
-            return self.encodings[item]
+        number = _whole_number(item)
+        if number is not None and self.encodings is not None:
+            return self.encodings[number]
         if isinstance(item, slice):
             if self.encodings is not None:
                 return self.encodings[item]
@@ -249,6 +251,14 @@ class BatchEncoding(UserDict[str, Any]):
     def _token(self, first: int, second: int | None) -> tuple[tokenizers.Encoding, int]:
         row, token = self._place(first, second)
         return row, token + len(row) if token < 0 else token
+
+
+def _whole_number(item: Any) -> int | None:
+    """Read a whole number of any library, such as numpy's; None for what is none."""
+    try:
+        return operator.index(item)
+    except TypeError:
+        return None
 
 
 def _as_list(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallOptions", "Calling"]
 
+_MAX_PLANS = 64
+
 _CANNOT_PAD = (
     "Asking to pad but the tokenizer does not have a padding token. Please select a token to use "
     "as `pad_token` `(tokenizer.pad_token = tokenizer.eos_token e.g.)` or add a new pad token via "
@@ -163,11 +165,14 @@ class Calling(SpecialTokens):
 
     def _run(self, items: list[Any], options: CallOptions, *, batched: bool) -> BatchEncoding:
         plans = self._plans
-        plan = plans.get(options)
+        key = (options, tuple(self.model_input_names))  # a list, which may be changed in place
+        plan = plans.get(key)
         if plan is None:
             plan = self._plan(options)
             if not self._engine.exposed:
-                plans[options] = plan
+                if len(plans) >= _MAX_PLANS:
+                    plans.clear()
+                plans[key] = plan
         result = plan.run(items, batched=batched)
         if plan.warn_above is not None:
             self._warn_when_too_long(result, plan.warn_above)
@@ -231,6 +236,7 @@ class Calling(SpecialTokens):
             eager=options.return_offsets_mapping
             or options.return_overflowing_tokens  # the engine's fast road mistypes its rows
             or self._engine.backend.post_processor is None  # and pairs that nothing frames
+            or bool(getattr(self._engine.backend.model, "dropout", None))  # chance: not twice alike
             or self._engine.exposed,
             warn_above=self.model_max_length
             if options.verbose and chosen.max_length is None and self.model_max_length

@@ -56,7 +56,8 @@ _NESTED = re.compile(r'"[ \t\n\r]*:[ \t\n\r]*[\[{]')
 _EXPECTED = ('"vocab', '"merges')
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 # The model's bound as it is always written, and any letter written as an escape, as it never is.
-_WORD_LENGTH = re.compile(r'"max_input_chars_per_word"[ \t\n\r]*:[ \t\n\r]*(\d+)|\\u00[4-7]')
+_WORD_LENGTH = re.compile(r'"max_input_chars_per_word"[ \t\n\r]*:[ \t\n\r]*(\d+)')
+_LETTER_ESCAPED = re.compile(r"\\u00[4-7]")
 _TEXT_GROWS = ("normalizer", "pre_tokenizer")
 _NO_STEPS = frozenset({"pair", "pattern", "single", "special_tokens"})
 _MAY_BE_EMPTY = re.compile(r"[*?|^$]|\{0|\\[bBAzZG]")
@@ -142,8 +143,8 @@ def _is_last(text: str, position: int) -> bool:
 
 def _has_short_words(text: str, position: int) -> bool:
     """Whether it can be seen without decoding that no word's bound is beyond ours."""
-    return all(
-        found[1] is not None and len(found[1]) <= len(str(_MAX_WORD)) and int(found[1]) <= _MAX_WORD
+    return _LETTER_ESCAPED.search(text, position) is None and all(
+        len(found[1]) <= len(str(_MAX_WORD)) and int(found[1]) <= _MAX_WORD
         for found in _WORD_LENGTH.finditer(text, position)
     )
 
@@ -224,8 +225,8 @@ def _check_growth(what: str, growth: float) -> None:
 def _steps(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
     """Give every object, the members of sequences included.
 
-    What a step does is told by its keys: the engine guesses the type where none is written. It
-    takes a list of values for an object too, which no writer makes: what it does is not looked into.
+    What a step does is told by its keys: the engine guesses the type where none is written. An
+    object written as a list of its values, which no writer makes, is refused.
     """
     if isinstance(value, dict):
         yield value
@@ -298,12 +299,16 @@ def _check_template(key: str, step: Mapping[str, Any]) -> None:
                 f"{key}: {name} has {len(pieces)} pieces of up to {longest} tokens, more than "
                 f"{_MAX_TEMPLATE} together"
             )
-        texts = [_text_of_piece(piece) for piece in pieces if "Sequence" in piece]
+        texts = [_text_of_piece(piece) for piece in pieces if _is_text(piece)]
         if len(texts) != len(set(texts)):
             raise UnsafeFile(f"{key}: {name} holds one text more than once")
 
 
-def _text_of_piece(piece: Any) -> Any:
+def _is_text(piece: Any) -> bool:
+    return not isinstance(piece, dict) or "Sequence" in piece
+
+
+def _text_of_piece(piece: Any) -> str:
     """Give the letter of the text that stands in the piece's place, "A" where it is not told."""
     named = piece["Sequence"] if isinstance(piece, dict) else None
     return "B" if isinstance(named, dict) and named.get("id") == "B" else "A"
@@ -313,5 +318,7 @@ def _list_lengths(value: Any) -> Iterator[int]:
     if isinstance(value, (dict, list)):
         if isinstance(value, list):
             yield len(value)
+            if len(value) > _MAX_TEMPLATE:
+                return
         for item in value.values() if isinstance(value, dict) else value:
             yield from _list_lengths(item)

@@ -9,16 +9,18 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerBase._from_pretrained``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
 
-from hubloader.errors import CorruptFile
+from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.tokenizers.checks import check_added_tokens
 from hubloader.tokenizers.reading import MAX_CONFIG_BYTES, read_json_object, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hubloader.types import FileSet
 
@@ -95,6 +97,7 @@ def read_tokenizer_config(files: FileSet, overrides: Mapping[str, Any]) -> Token
     values = {key: value for key, value in raw.items() if key not in _NOT_FOR_CONFIGS}
     values.pop("tokenizer_class", None)
     _check_types(files, values)
+    _revive_extra_tokens(values, files)
     values.update(overrides)
     _merge_chat_templates(values, files)
     listed = values.pop("added_tokens_decoder", None)
@@ -151,7 +154,16 @@ def token_from(value: Any) -> AddedToken | str | None:
 
 
 def _read_if_there(files: FileSet, name: str) -> dict[str, Any]:
-    return read_json_object(files, name) if files.exists(name) else {}
+    if not files.exists(name):
+        return {}
+    value = read_json_object(files, name)
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _corrupt(files, name, f"it holds what is no text: {error.reason}") from None
+    except RecursionError:
+        raise _corrupt(files, name, "it is nested too deeply") from None
+    return value
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:
@@ -204,6 +216,7 @@ def _merge_special_tokens_map(
 def _legacy_added_tokens(files: FileSet, values: Mapping[str, Any]) -> dict[int, AddedToken]:
     table = _read_if_there(files, "added_tokens.json")
     special = {str(token_from(values[key])) for key in SPECIAL_TOKEN_NAMES if values.get(key)}
+    _check_count(files, "added_tokens.json", table)
     more = values.get("additional_special_tokens") or ()
     special.update(str(token_from(token)) for token in more)
     return {
@@ -218,6 +231,7 @@ def _listed_tokens(files: FileSet, listed: Any) -> dict[int, AddedToken]:
     where = "tokenizer_config.json"
     if not isinstance(listed, dict):
         raise _corrupt(files, where, "added_tokens_decoder is not an object")
+    _check_count(files, where, [str(index) for index in listed])
     found: dict[int, AddedToken] = {}
     for index, value in listed.items():
         token = token_from(value)
@@ -225,6 +239,13 @@ def _listed_tokens(files: FileSet, listed: Any) -> dict[int, AddedToken]:
             raise _corrupt(files, where, f"added_tokens_decoder[{index!r}] is not a token")
         found[_added_id(files, where, index)] = token
     return found
+
+
+def _check_count(files: FileSet, name: str, texts: Collection[str]) -> None:
+    try:
+        check_added_tokens(texts)
+    except UnsafeFile as error:
+        raise UnsafeFile(f"{files.describe(name)}: {error.message}", filename=name) from None
 
 
 def _added_id(files: FileSet, name: str, index: Any) -> int:
@@ -252,6 +273,27 @@ def _revive_tokens(values: dict[str, Any], added: Mapping[int, AddedToken], file
             if None in tokens:
                 raise _corrupt(files, "tokenizer_config.json", f"{key} is not a list of tokens")
             values[key] = tokens
+
+
+def _revive_extra_tokens(values: dict[str, Any], files: FileSet) -> None:
+    """Read ``extra_special_tokens``: a list of tokens, or tokens by the role that a model has."""
+    where, key = "tokenizer_config.json", "extra_special_tokens"
+    given = values.get(key)
+    if given is None:
+        return
+    if not isinstance(given, (dict, list)):
+        raise _corrupt(files, where, f"{key} is {given!r}, not a list or an object of tokens")
+    for role in given if isinstance(given, dict) else ():
+        if not (role.isidentifier() and role.endswith("_token")):
+            raise _corrupt(
+                files, where, f"{key} has the role {role!r}, not a name like image_token"
+            )
+    items = list(given.values() if isinstance(given, dict) else given)
+    tokens = [token_from(item) for item in items]
+    for item, token in zip(items, tokens, strict=True):
+        if token is None and (item is not None or isinstance(given, list)):
+            raise _corrupt(files, where, f"{key} holds {item!r}, which is not a token")
+    values[key] = dict(zip(given, tokens, strict=True)) if isinstance(given, dict) else tokens
 
 
 def _corrupt(files: FileSet, name: str, reason: str) -> CorruptFile:

@@ -5,10 +5,15 @@ Source: transformers 4.57.6 ``_decode``; nested ids give a list of texts, as in 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hubloader.names import suggestion
+from hubloader.tokenizers.panics import panics_as_errors
 from hubloader.tokenizers.state import TokenizerState
 from hubloader.tokenizers.tensors import to_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Decoding"]
 
@@ -25,6 +30,8 @@ _CLEAN_UP = (
     (" 've", "'ve"),
     (" 're", "'re"),
 )
+_ARGUMENTS = ("token_ids", "sequences", "skip_special_tokens", "clean_up_tokenization_spaces")
+_WITHOUT_EFFECT = ("use_source_tokenizer", "spaces_between_special_tokens")
 
 
 class Decoding(TokenizerState):
@@ -43,10 +50,14 @@ class Decoding(TokenizerState):
             token_ids: an id, ids, or rows of ids: lists, an array or a tensor.
             skip_special_tokens: leave special tokens out.
             clean_up_tokenization_spaces: join " ." and the like; None for the tokenizer's setting.
-            **kwargs: taken for transformers' sake; without effect here.
+            **kwargs: ``use_source_tokenizer`` and ``spaces_between_special_tokens``, taken for
+                transformers' sake; without effect here.
+
+        Raises:
+            TypeError: an argument that does not exist.
 
         """
-        del kwargs
+        _refuse_unknown(kwargs)
         ids = to_lists(token_ids)
         if isinstance(ids, int):
             ids = [ids]
@@ -62,7 +73,7 @@ class Decoding(TokenizerState):
         **kwargs: Any,
     ) -> list[str]:
         """Turn rows of ids into a list of texts; takes what ``decode`` takes."""
-        del kwargs
+        _refuse_unknown(kwargs)
         rows = to_lists(sequences)
         rows = [[row] if isinstance(row, int) else row for row in rows]
         return self._decode_rows(rows, skip_special_tokens, clean_up_tokenization_spaces)
@@ -78,6 +89,7 @@ class Decoding(TokenizerState):
             return [self.clean_up_tokenization(text) for text in texts]
         return texts
 
+    @panics_as_errors
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Join tokens, as text, into the text that they stand for."""
         decoder = self._engine.backend.decoder
@@ -89,3 +101,10 @@ class Decoding(TokenizerState):
         for spaced, joined in _CLEAN_UP:
             out_string = out_string.replace(spaced, joined)
         return out_string
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in _WITHOUT_EFFECT:
+            near = suggestion(name, (*_ARGUMENTS, *_WITHOUT_EFFECT))
+            raise TypeError(f"decoding has no argument {name!r}{near}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tokenizers
 
+from hubloader.tokenizers.panics import panics_as_errors
 from hubloader.tokenizers.reading import engine_errors
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Engine:
         """The engine, for reading: nobody outside changes what this returns."""
         return self._backend
 
+    @panics_as_errors
     def decode(self, rows: list[list[int]], *, skip_special_tokens: bool) -> list[str]:
         """Turn rows of ids into texts.
 
@@ -104,6 +106,7 @@ class Engine:
         found = self._views.get(key)
         return found if found is not None else self._make_view(key)
 
+    @panics_as_errors
     def _make_view(self, key: tuple[Truncation | None, bool]) -> tokenizers.Tokenizer:
         truncation, split_special = key
         with self._lock:
@@ -117,6 +120,7 @@ class Engine:
                 self._views[key] = made
         return made
 
+    @panics_as_errors
     def add_tokens(self, tokens: Sequence[str | tokenizers.AddedToken], *, special: bool) -> int:
         """Add tokens; returns how many were new."""
         with self._lock:
@@ -128,6 +132,7 @@ class Engine:
             self._renamed = None
         return count
 
+    @panics_as_errors
     def replace_part(self, name: str, part: Any) -> None:
         """Exchange the normalizer, pre-tokenizer, post-processor or decoder."""
         with self._lock:

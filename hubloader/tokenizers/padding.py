@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any
 
+from hubloader.names import suggestion
 from hubloader.tokenizers import tensors
 from hubloader.tokenizers.batch import BatchEncoding
 from hubloader.tokenizers.calling import Calling, CallOptions
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from hubloader.tokenizers.strategies import Padding
 
 __all__ = ["PaddingLater"]
+
+_ARGUMENTS = (
+    "encoded_inputs",
+    "padding",
+    "max_length",
+    "pad_to_multiple_of",
+    "padding_side",
+    "return_attention_mask",
+    "return_tensors",
+    "verbose",
+)
 
 
 class PaddingLater(Calling):
@@ -32,6 +44,7 @@ class PaddingLater(Calling):
         return_attention_mask: bool | None = None,
         return_tensors: Any = None,
         verbose: bool = True,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """Fill rows up to one length; nothing is cut.
 
@@ -47,12 +60,16 @@ class PaddingLater(Calling):
             return_attention_mask: 1 for tokens, 0 for padding; None: if the model takes it.
             return_tensors: "pt", "tf", "np", "jax"; None: what came in.
             verbose: say once when there is no length to pad to.
+            **kwargs: none: here to name the argument that was meant.
 
         Raises:
+            TypeError: an argument that does not exist.
             ValueError: the model's first input is missing, the columns differ in length, or the
                 tokenizer has no padding token.
 
         """
+        for name in kwargs:
+            raise TypeError(f"pad has no argument {name!r}{suggestion(name, _ARGUMENTS)}")
         columns = _as_columns(encoded_inputs)
         main = self.model_input_names[0]
         if main not in columns:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hubloader.tokenizers import tensors
 from hubloader.tokenizers.batch import RAGGED, BatchEncoding
 from hubloader.tokenizers.inputs import refused_text
+from hubloader.tokenizers.panics import panics_as_errors
 from hubloader.tokenizers.reading import engine_failure
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class CallPlan:
             batched: whether rows were asked for, even of one text.
 
         """
+        if not self.eager:  # the texts are read again later: by then the caller may change a list
+            items = [item if type(item) is str else _kept(item) for item in items]
         encodings = self._encode(items, fast=not self.eager)
         if not encodings:
             raise IndexError("list index out of range: the batch holds no text")
@@ -114,12 +117,24 @@ class CallPlan:
         except TypeError as error:
             raise TypeError(refused_text(items) or str(error)) from error
         except BaseException as error:  # a panic of the Rust engine is no Exception
-            failure = engine_failure(error)
+            failure = self._too_long_a_stride(error) or engine_failure(error)
             if failure is error:
                 raise
             raise failure from error
         return encodings
 
+    def _too_long_a_stride(self, error: BaseException) -> ValueError | None:
+        """Give the caller's own mistake: whether it is one depends on how long the texts are."""
+        truncation = self.view.truncation
+        if truncation is None or "stride" not in str(error):
+            return None
+        stride, most = truncation["stride"], truncation["max_length"]
+        return ValueError(
+            f"Truncation error: stride={stride} is too long for max_length={most}. It has to be "
+            "less than the tokens left to a text beside special ones and the other text of a pair"
+        )
+
+    @panics_as_errors
     def _fill(self, encodings: list[tokenizers.Encoding]) -> list[int]:
         padding = self.padding
         if padding is None:
@@ -154,6 +169,11 @@ class CallPlan:
             else:
                 data[name] = tensors.wrap(tensors.block(rows, width), kind)
         return data
+
+
+def _kept(item: Any) -> Any:
+    """Copy the lists of words, or of a pair, that make one item."""
+    return type(item)(map(_kept, item)) if type(item) in {list, tuple} else item
 
 
 def _as_tensor(rows: list[Any], kind: str, name: str) -> Any:

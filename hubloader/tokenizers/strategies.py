@@ -16,6 +16,7 @@ __all__ = ["Padding", "Strategies", "choose_strategies"]
 
 _PADDING = ("longest", "max_length", "do_not_pad")
 _TRUNCATION = ("only_first", "only_second", "longest_first", "do_not_truncate")
+_MAX_WIDTH = 1 << 20  # the engine aborts the process where there is no memory for a row
 _NO_LIMIT = int(1e20)  # a model_max_length above this means that nobody set one
 
 
@@ -33,7 +34,18 @@ class Padding(NamedTuple):
     pad_token: str
 
     def width(self, longest: int) -> int:
-        """The width that rows are filled up to, where the longest has ``longest``."""
+        """The width that rows are filled up to, where the longest has ``longest``.
+
+        Raises:
+            ValueError: it was asked for rows of more than 2**20 tokens.
+
+        """
+        asked = max(self.length or 0, self.multiple or 0)
+        if asked > _MAX_WIDTH:
+            raise ValueError(
+                f"rows cannot be padded to {asked} tokens: {_MAX_WIDTH} are the most. Check "
+                "max_length, pad_to_multiple_of and the tokenizer's model_max_length"
+            )
         width = longest if self.length is None else self.length
         if self.multiple and width % self.multiple:
             width += self.multiple - width % self.multiple

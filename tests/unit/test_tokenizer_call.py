@@ -322,3 +322,100 @@ def test_classes_are_had_by_name_and_load_what_they_say(folder):
 def test_auto_tokenizer_is_not_made():
     with pytest.raises(TypeError, match="from_pretrained"):
         AutoTokenizer()
+
+
+HUGE = 10**12
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "max_length", "max_length": HUGE},
+        {"padding": True, "pad_to_multiple_of": HUGE},
+        {"padding": "max_length"},
+    ],
+)
+@pytest.mark.parametrize("tensors", [None, "np"])
+def test_a_width_that_no_memory_holds_is_refused(tokenizer, options, tensors):
+    tokenizer.model_max_length = HUGE
+    with pytest.raises(ValueError, match=f"padded to {HUGE} tokens: 1048576 are the most"):
+        tokenizer("a", return_tensors=tensors, **options)
+    with pytest.raises(ValueError, match=f"padded to {HUGE} tokens: 1048576 are the most"):
+        tokenizer.pad({"input_ids": [[1], [1, 2]]}, return_tensors=tensors, **options)
+
+
+def test_an_unknown_argument_of_decoding_and_padding_is_named_with_the_nearest_one(tokenizer):
+    with pytest.raises(TypeError, match=r"did you mean 'skip_special_tokens'\?"):
+        tokenizer.decode([5], skip_special_token=True)
+    with pytest.raises(TypeError, match=r"did you mean 'skip_special_tokens'\?"):
+        tokenizer.batch_decode([[5]], skip_special_token=True)
+    with pytest.raises(TypeError, match=r"pad has no argument 'paddin': did you mean 'padding'\?"):
+        tokenizer.pad([tokenizer("a")], paddin=True)
+    assert tokenizer.decode([5], use_source_tokenizer=False) == tokenizer.decode([5])
+
+
+def test_a_model_with_dropout_aligns_the_tokens_that_it_returned(tmp_path):
+    from tokenizers import Tokenizer as Raw
+    from tokenizers import models, processors
+
+    word = "abcdefgh"
+    vocab = {letter: index for index, letter in enumerate(word)}
+    merges = [(word[:end], word[end]) for end in range(1, len(word))]
+    vocab.update({word[: end + 1]: len(word) + end for end in range(1, len(word))})
+    engine = Raw(models.BPE(vocab, merges, dropout=0.5))
+    engine.post_processor = processors.TemplateProcessing("a $A", None, [("a", 0)])
+    engine.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    for _ in range(20):
+        batch = tokenizer(word * 4)
+        assert batch.encodings[0].ids == batch["input_ids"]
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_words_that_the_caller_changes_later_stay_the_words_of_the_call(tokenizer, batched):
+    words = ["the", "library"]
+    batch = tokenizer([words] if batched else words, is_split_into_words=True)
+    expected = tokenizer(["the", "library"], is_split_into_words=True).word_ids()
+    words[:] = ["x"] * 9
+    assert batch.word_ids() == expected
+
+
+def test_a_pair_that_the_caller_changes_later_stays_the_pair_of_the_call(tokenizer):
+    pair = ["the", "library"]
+    batch = tokenizer([pair])
+    pair[:] = ["here", "and there"]
+    assert batch.tokens() == tokenizer("the", "library").tokens()
+
+
+def test_arguments_that_never_come_twice_do_not_fill_the_memory(tokenizer):
+    for length in range(3, 303):
+        tokenizer("a", truncation=True, max_length=length)
+    assert 0 < len(tokenizer._plans) <= 64
+
+
+def test_model_input_names_may_be_changed_in_place(tokenizer):
+    assert "token_type_ids" in tokenizer("a")
+    tokenizer.model_input_names = list(tokenizer.model_input_names)
+    assert "token_type_ids" in tokenizer("a")
+    tokenizer.model_input_names.remove("token_type_ids")
+    assert list(tokenizer("a")) == ["input_ids", "attention_mask"]
+
+
+@pytest.mark.parametrize("pair", [None, "the text is here too"])
+def test_a_stride_that_leaves_no_room_is_the_callers_mistake(tokenizer, pair):
+    with pytest.raises(ValueError, match=r"stride=3 is too long for max_length=5"):
+        tokenizer(
+            "the library is here and there",
+            pair,
+            truncation=True,
+            max_length=5,
+            stride=3,
+            return_overflowing_tokens=True,
+        )
+
+
+def test_a_row_is_found_by_any_whole_number(tokenizer):
+    batch = tokenizer(["a", "the library"])
+    assert batch[np.int64(1)].ids == batch[1].ids == batch["input_ids"][1]
+    with pytest.raises(KeyError, match="Invalid key"):
+        batch[1.0]

@@ -37,6 +37,17 @@ def sequence(*steps):
     return {"type": "Sequence", "normalizers": list(steps)}
 
 
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
+         "use_regex": False}  # fmt: skip
+TEXT_A = {"Sequence": {"id": "A", "type_id": 0}}
+
+
+def template(single, **special):
+    pair = [TEXT_A, {"Sequence": {"id": "B", "type_id": 1}}]
+    return {"type": "TemplateProcessing", "single": single, "pair": pair,
+            "special_tokens": special}  # fmt: skip
+
+
 def charsmap(text):
     raw = (4).to_bytes(4, "little") + b"\0\0\0\0" + text.encode() + b"\0"
     return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(raw).decode()}
@@ -107,6 +118,49 @@ UNSAFE = {
                             "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 1000}},
         "1000 pieces",
     ),
+    "replacements that do not say their type": (
+        {"normalizer": sequence(*[{"pattern": {"String": "a"}, "content": "a" * 100}] * 5)},
+        "times longer",
+    ),
+    "a decoder that does not say its type": (
+        {"decoder": {"pattern": {"String": "a"}, "content": "a" * 99}},
+        "times longer",
+    ),
+    "a huge pattern of a step that does not say its type": (
+        {"pre_tokenizer": {"pattern": {"Regex": "a" * 5000}, "behavior": "Isolated"}},
+        "a pattern of 5000 characters",
+    ),
+    "a step that is a list": (
+        {"normalizer": sequence(["Replace", {"String": "a"}, "a" * 1000])},
+        "written as a list",
+    ),
+    "bytes of bytes of bytes": ({"normalizer": sequence(*[BYTES] * 6)}, "64 times longer"),
+    "bytes of bytes before words": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTES] * 6}},
+        "64 times longer",
+    ),
+    "bytes of bytes in both parts": (
+        {"normalizer": sequence(*[BYTES] * 3),
+         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTES] * 3}},
+        "normalizer and pre_tokenizer: .* 64 times longer",
+    ),
+    "words without end": (
+        {"model": {**GOOD["model"], "max_input_chars_per_word": 10**9}},
+        "max_input_chars_per_word=1000000000 is more than 1000",
+    ),
+    "a template that repeats its text": (
+        {"post_processor": template([TEXT_A, TEXT_A])},
+        "single holds one text more than once",
+    ),
+    "a template that repeats its text and does not say its type": (
+        {"post_processor": {"single": [TEXT_A] * 3, "pair": [], "special_tokens": {}}},
+        "single holds one text more than once",
+    ),
+    "a special token of many": (
+        {"post_processor": template(
+            [TEXT_A], X={"id": "X", "ids": [1] * 3000, "tokens": ["X"] * 3000})},
+        "pieces of up to 3000 tokens",
+    ),
     "too many added tokens": ({"added_tokens": [{}] * (2**18 + 1)}, "are more than"),
     "too long added tokens": ({"added_tokens": [{"content": "x" * 2**23 + "y"}]}, "characters"),
 }  # fmt: skip
@@ -135,6 +189,86 @@ def test_of_two_parts_of_one_name_both_are_looked_at(tmp_path):
     hostile = json.dumps(sequence(*[replace({"String": "a"}, "a" * 100)] * 5))
     with pytest.raises(UnsafeFile, match="times longer"):
         load(tmp_path, '{"normalizer": ' + hostile + "," + json.dumps(GOOD)[1:])
+
+
+def test_a_bound_hidden_by_an_escape_is_still_seen(tmp_path):
+    model = {**GOOD["model"], "max_input_chars_per_word": 10**9}
+    text = json.dumps({**GOOD, "model": model})
+    with pytest.raises(UnsafeFile, match="max_input_chars_per_word"):
+        load(tmp_path, text.replace("max_input", "max\\u005finput"))
+
+
+def test_a_token_named_as_a_bound_is_a_token(tmp_path):
+    vocab = {**GOOD["model"]["vocab"], "max_input_chars_per_word": 5000, "é": 3}
+    tokenizer = load(tmp_path, {**GOOD, "model": {**GOOD["model"], "vocab": vocab}})
+    assert tokenizer("a é max_input_chars_per_word")["input_ids"] == [1, 3, 5000]
+
+
+def test_a_template_of_both_texts_and_their_frame_passes(tmp_path):
+    cls = {"SpecialToken": {"id": "a", "type_id": 0}}
+    frame = template([cls, TEXT_A, cls], a={"id": "a", "ids": [1], "tokens": ["a"]})
+    assert load(tmp_path, {**GOOD, "post_processor": frame})("padding")["input_ids"] == [1, 2, 1]
+
+
+def test_a_decoder_that_panics_is_an_ordinary_error_of_decoding(tmp_path):
+    strip = {"type": "Strip", "content": "a", "start": 10**18, "stop": 10**18}
+    tokenizer = load(tmp_path, {**GOOD, "decoder": strip})
+    with pytest.raises(HubloaderError, match="gave up"):
+        tokenizer.decode([1])
+    with pytest.raises(HubloaderError, match="gave up"):
+        tokenizer.batch_decode([[1], [1]])
+    with pytest.raises(HubloaderError, match="gave up"):
+        tokenizer.convert_tokens_to_string(["a"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ([5], "holds 5, which is not a token"),
+        ({"image_token": 5}, "holds 5, which is not a token"),
+        ("abc", "not a list or an object"),
+        ({"__class__": "a"}, "has the role '__class__'"),
+        ({"an image_token": "a"}, "has the role"),
+        (["\ud800"], "no text"),
+        ({"image_token": {"content": "\udfff"}}, "no text"),
+    ],
+)
+def test_extra_special_tokens_that_are_none_are_a_corrupt_file(tmp_path, extra, words):
+    settings = json.dumps({"extra_special_tokens": extra})
+    (tmp_path / "tokenizer_config.json").write_text(settings)
+    with pytest.raises(CorruptFile, match=words) as caught:
+        load(tmp_path, GOOD)
+    assert caught.value.filename == "tokenizer_config.json"
+
+
+def test_extra_special_tokens_are_roles_or_a_list(tmp_path):
+    extra = {"image_token": {"content": "<i>", "lstrip": True}, "video_token": "<v>"}
+    settings = json.dumps({"extra_special_tokens": extra})
+    (tmp_path / "tokenizer_config.json").write_text(settings)
+    tokenizer = load(tmp_path, GOOD)
+    assert (tokenizer.image_token, tokenizer.video_token) == ("<i>", "<v>")
+    assert tokenizer("a <i>")["input_ids"] == [1, tokenizer.image_token_id]
+    (tmp_path / "tokenizer_config.json").write_text('{"extra_special_tokens": ["<x>"]}')
+    assert load(tmp_path, GOOD).additional_special_tokens == ["<x>"]
+
+
+@pytest.mark.parametrize("token", ["\ud800", "a\udc00b"])
+def test_a_token_of_added_tokens_json_that_is_no_text_is_a_corrupt_file(tmp_path, token):
+    (tmp_path / "added_tokens.json").write_text(json.dumps({token: 3}))
+    with pytest.raises(CorruptFile, match="no text") as caught:
+        load(tmp_path, GOOD)
+    assert caught.value.filename == "added_tokens.json"
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "added_tokens.json"])
+def test_the_bound_of_added_tokens_holds_for_every_file(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("hubloader.tokenizers.checks._MAX_ADDED_TOKENS", 3)
+    listed = {str(i): {"content": f"<{i}>"} for i in range(4)}
+    content = {"added_tokens_decoder": listed} if "config" in name else dict.fromkeys(listed, 7)
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(UnsafeFile, match="4 are more than 3") as caught:
+        load(tmp_path, GOOD)
+    assert caught.value.filename == name
 
 
 CORRUPT = {
