@@ -102,6 +102,12 @@ def load_model(
         )
     choice = choose_weights(files, policy)
     weights = open_weights(files, policy)  # also brings every shard, and checks the headers
+    if weights.naming != "pt":  # transformers would start from random weights, and say little
+        raise AssemblyError(
+            f"{weights.describe()} holds the names of another framework than PyTorch, and "
+            f"{raw['model_type']} is implemented by transformers, which reads PyTorch's alone",
+            hint="choose a revision that has PyTorch's weights",
+        )
     common = {"local_files_only": True, "trust_remote_code": False, **keywords}
     with _translated(weights.describe()):
         if choice.format == "safetensors":

@@ -76,6 +76,19 @@ def test_pickled_weights_are_read_here_and_passed_on_as_tensors(folder, referenc
     assert not info["missing_keys"]
 
 
+def test_weights_named_by_another_framework_are_refused_not_made_up(folder, reference):
+    from safetensors.torch import save_file
+
+    state = {
+        f"{name.replace('.', '/')}/kernel:0": value.contiguous()
+        for name, value in reference.state_dict().items()
+    }
+    save_file(state, folder / "model.safetensors", {"format": "tf"})
+
+    with pytest.raises(AssemblyError, match="another framework"):
+        hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+
 def test_a_hostile_pickle_is_refused_and_does_not_run(folder, tmp_path):
     import os
     import pickle
