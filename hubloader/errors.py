@@ -21,8 +21,10 @@
     ├─ PolicyRefused (ValueError)
     │   └─ RemoteCodeRefused
     └─ AssemblyError
-        ├─ UnknownArchitecture (ValueError)  ├─ UnknownTokenizer (ValueError)
-        ├─ UnsupportedTask (ValueError)      ├─ BackendUnavailable (ImportError)
+        ├─ UnknownArchitecture (ValueError)
+        │   └─ UnsupportedArchitecture
+        ├─ UnknownTokenizer (ValueError)
+        ├─ UnsupportedTask (ValueError)  ├─ BackendUnavailable (ImportError)
         └─ WeightsMismatch (RuntimeError)
 
 A class exists because a caller can do something different about it. Each also derives from the
@@ -79,6 +81,7 @@ __all__ = [
     "UnknownArchitecture",
     "UnknownTokenizer",
     "UnsafeFile",
+    "UnsupportedArchitecture",
     "UnsupportedDtype",
     "UnsupportedTask",
     "WeightsMismatch",
@@ -435,6 +438,10 @@ class UnknownArchitecture(AssemblyError, ValueError):
         super().__init__(message, **context)
         self.model_type = model_type
         self.close_matches = close_matches
+
+
+class UnsupportedArchitecture(UnknownArchitecture):
+    """The architecture is here, and the config asks for a variant of it that is not."""
 
 
 class UnknownTokenizer(AssemblyError, ValueError):

@@ -200,6 +200,10 @@ class Settings:
     gitlab_ci: bool = _setting(
         False, "fold progress into a section of GitLab's log", "GITLAB_CI", read=_flag
     )
+    step_summary: Path | None = _setting(
+        None, "the page of a step of GitHub's: a table of what came is added to it",
+        "GITHUB_STEP_SUMMARY", read=_path,
+    )  # fmt: skip
     user_agent_origin: str = _setting(
         "", "added to the user agent as origin/…", "HF_HUB_USER_AGENT_ORIGIN"
     )

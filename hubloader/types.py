@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from hubloader import notices
 from hubloader.errors import InvalidReference, NotFound, about
@@ -268,8 +268,7 @@ class Purpose:
     later: frozenset[Literal["torch", "tf", "numpy"]] = frozenset()
 
 
-@dataclass(frozen=True)
-class OnDisk:
+class OnDisk(NamedTuple):
     """What the disk holds of one wanted file.
 
     ``pointer``: the snapshot names it. ``blob``: its content is there, with the right size.
@@ -292,8 +291,7 @@ class Outcome(enum.Enum):
     DOWNLOADED = "fetched"
 
 
-@dataclass(frozen=True)
-class CachedFile:
+class CachedFile(NamedTuple):
     """One file of one commit, whole and verified, on this disk."""
 
     filename: str
@@ -320,8 +318,7 @@ class FileSet(Protocol):
         """The file, or the whole set, in words for messages."""
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """One named array of a checkpoint; ``dtype`` in safetensors' words: F32, BF16, I64."""
 
     name: str
@@ -329,8 +326,7 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class LoadReport:
+class LoadReport(NamedTuple):
     """What became of every tensor of a checkpoint, by name.
 
     ``renamed`` pairs a checkpoint's name with the model's; ``mismatched`` gives name, the
@@ -341,4 +337,4 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
-    renamed: tuple[tuple[str, str], ...] = field(default=())
+    renamed: tuple[tuple[str, str], ...] = ()

@@ -106,7 +106,7 @@ def lay_out(case: dict, folder: Path) -> None:
             (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
-def capture(tokenizer, texts: list[str]) -> dict:
+def capture(tokenizer, texts: list[str], *, calls: bool = True) -> dict:
     """Take down everything that a tokenizer says of itself and of texts."""
     return {
         "class": type(tokenizer).__name__,
@@ -123,8 +123,8 @@ def capture(tokenizer, texts: list[str]) -> dict:
             for index, token in sorted(tokenizer.added_tokens_decoder.items())
         },
         "pipeline": pipeline(tokenizer),
-        "texts": [about_text(tokenizer, text) for text in texts],
-        "calls": [call(tokenizer, *arguments) for arguments in CALLS],
+        "texts": [about_text(tokenizer, text) for text in texts] if calls else [],
+        "calls": [call(tokenizer, *arguments) for arguments in CALLS] if calls else [],
     }  # fmt: skip
 
 
@@ -158,6 +158,8 @@ def call(tokenizer, text, pair, arguments: dict) -> dict:
     try:
         encoded = tokenizer(text, pair, **arguments)
     except BaseException as error:  # noqa: BLE001 - whatever it raises is the golden, panics too
+        if hasattr(tokenizer, "set_infilling_processor"):
+            tokenizer.set_infilling_processor(reset=True)  # Code Llama's is left as it was then
         return {"error": type(error).__name__}
     return dict(encoded.items())
 

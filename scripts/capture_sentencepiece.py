@@ -2,9 +2,10 @@
 
 Run it with a Python that has transformers 4.57.6, sentencepiece, protobuf and tiktoken::
 
-    PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py
+    PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py [CASE ...]
 
-It writes cache_fixtures/goldens/sentencepiece/*.json and MANIFEST.json beside them. The cases are
+With names, only those cases are captured anew. It writes
+cache_fixtures/goldens/sentencepiece/*.json and MANIFEST.json beside them. The cases are
 in cache_fixtures/goldens/sentencepiece_cases.json; texts and calls are those of
 scripts/capture_golden.py.
 """
@@ -35,14 +36,20 @@ def main() -> None:
     texts = json.loads((GOLDENS / "texts.json").read_text(encoding="ascii"))
     cases = json.loads((GOLDENS / "sentencepiece_cases.json").read_text(encoding="utf-8"))
     out = GOLDENS / "sentencepiece"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
+    only = sys.argv[1:]
+    if not only:
+        shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(exist_ok=True)
     for name, case in cases.items():
+        if only and name not in only:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             capture_golden.lay_out(case, Path(folder))
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
             chosen = texts if case.get("texts", True) else texts[:3]
-            golden = capture(tokenizer, chosen)
+            golden = capture(tokenizer, chosen, calls=case.get("calls", True))
+            if "more" in case:  # of a class whose call has arguments of its own
+                golden["more"] = [capture_golden.call(tokenizer, *more) for more in case["more"]]
         (out / f"{name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n", "ascii")
     manifest = {
         "command": "PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py",
@@ -58,9 +65,14 @@ def main() -> None:
     (out / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n", "ascii")
 
 
-def capture(tokenizer, texts: list[str]) -> dict:
-    """Take down everything, with digests where only being the same matters."""
-    golden = compact(capture_golden.capture(tokenizer, texts))
+def capture(tokenizer, texts: list[str], *, calls: bool = True) -> dict:
+    """Take down everything, with digests where only being the same matters.
+
+    Without ``calls``, for a class whose calls take boxes, only what it says of itself.
+    """
+    if hasattr(tokenizer, "_switch_to_input_mode"):
+        tokenizer._switch_to_input_mode()  # noqa: SLF001 - as every call does first
+    golden = compact(capture_golden.capture(tokenizer, texts, calls=calls))
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     golden["model"] = {
         part: digest(json.dumps(model[part], sort_keys=True))

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hubloader.errors import CorruptFile
+from hubloader.errors import CorruptFile, HubloaderError, UnsupportedArchitecture
 from hubloader.nn.blocks import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ __all__ = [
     "MAX_LAYERS",
     "MAX_ROWS",
     "MAX_WIDTH",
+    "Beyond",
     "Config",
     "activation",
     "amount",
     "checked",
     "flag",
+    "optional",
     "share",
     "size",
     "split_words",
@@ -44,6 +46,16 @@ MAX_WIDTH = 2**20  # of a layer; the widest in use are below 2**17
 MAX_LAYERS = 1024  # each costs a millisecond to build, weights or not
 MAX_LABELS = 2**20
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+
+class Beyond(str):
+    """What a rule says of a value that is right, and that nobody here computes with.
+
+    A fault makes the file corrupt; this makes the model one for an installed transformers.
+    """
+
+    __slots__ = ()
+
 
 _LABEL_KEYS = frozenset({"id2label", "label2id", "num_labels", "_num_labels"})
 _RULE = "hubloader-rule"
@@ -123,6 +135,12 @@ def flag(default: bool) -> Any:
     return checked(default, lambda v: None if isinstance(v, bool) else f"{v!r} is no true or false")
 
 
+def optional(rule: Any, default: Any = None) -> Any:
+    """The same as another rule, or null."""
+    fault = rule.metadata[_RULE]
+    return checked(default, lambda value: None if value is None else fault(value))
+
+
 def word(default: str | None, choices: tuple[str, ...]) -> Any:
     """One of a few words; null only where the default is null."""
 
@@ -159,7 +177,18 @@ def split_words(value: Any, separator: str = "|") -> tuple[str, ...] | None:
 
 def activation(default: str) -> Any:
     """The name of an activation, as transformers names it."""
-    return word(default, tuple(ACTIVATIONS))
+    fault = word(default, tuple(ACTIVATIONS)).metadata[_RULE]
+
+    def judged(value: Any) -> str | None:
+        if value in _OTHER_ACTIVATIONS:
+            return Beyond(f"{value!r} is not implemented here")
+        found: str | None = fault(value)
+        return found
+
+    return checked(default, judged)
+
+
+_OTHER_ACTIVATIONS = ("laplace", "prelu", "xielu")  # no numbers of a config's, or own parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +201,12 @@ class Config:
 
     aliases: ClassVar[Mapping[str, str]] = {}
     """Other keys that config.json may write a field by: ``{"hidden_size": "dim"}``."""
+
+    usual_labels: ClassVar[int] = 2
+    """How many labels a classifier has whose config says nothing of them."""
+
+    looks_back_alone: ClassVar[bool] = False
+    """Whether the family's layers know ``is_decoder``, with which a token sees none after it."""
 
     problem_type: str | None = word(None, PROBLEM_TYPES)
     initializer_range: float = amount(0.02, positive=False)
@@ -190,34 +225,65 @@ class Config:
 
         Raises:
             CorruptFile: naming every key that cannot be what it says.
+            UnsupportedArchitecture: naming every key that says, rightly, what nobody here does.
 
         """
         rules = _rules(cls)
         given = {cls.aliases.get(key, key): value for key, value in raw.items()}
-        faults = [
-            f"{key}: {problem}"
+        found = [
+            (key, problem)
             for key, rule in rules.items()
             if key in given and (problem := rule(given[key])) is not None
         ]
-        labels, label_faults = _read_labels(given)
+        faults = [f"{key}: {problem}" for key, problem in found if not isinstance(problem, Beyond)]
+        beyond = [f"{key}: {problem}" for key, problem in found if isinstance(problem, Beyond)]
+        labels, label_faults = _read_labels(given, cls.usual_labels)
         faults += label_faults
-        if not faults:
+        if not found and not faults:
             values = {key: _plain(given[key]) for key in rules if key in given}
             extra = {k: v for k, v in given.items() if k not in rules and k not in _LABEL_KEYS}
             config = cls(**values, **labels, extra=extra)
-            faults = config.faults()
-            if not faults:
+            faults, beyond = config.faults(), config.beyond()
+            if not faults and not beyond:
                 return config
-        raise CorruptFile(
-            f"the config cannot be used: {'; '.join(faults)}",
-            hint="ask the repository's author, or pass the right values as keywords",
-        )
+        raise _refusal(faults, beyond, raw.get("model_type"))
 
     def faults(self) -> list[str]:
         """What is wrong between the keys; a family adds its own."""
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             return ["problem_type: single_label_classification needs two labels or more"]
         return []
+
+    def beyond(self) -> list[str]:
+        """What the config asks for, rightly, that nobody here does; a family adds its own."""
+        found = []
+        for key in _PACKED:
+            packing = self.extra.get(key)
+            if packing:
+                method = packing.get("quant_method") if isinstance(packing, dict) else packing
+                found.append(f"{key}: weights packed by {method!r} are not unpacked here")
+        if self.decodes and not self.looks_back_alone:
+            found.append("is_decoder: this family's decoder is not implemented here")
+        if self.extra.get("add_cross_attention"):
+            found.append("add_cross_attention: cross-attention is not implemented here")
+        return found
+
+    @property
+    def decodes(self) -> bool:
+        """Whether a token may look at those before it alone."""
+        return bool(self.extra.get("is_decoder"))
+
+    def least_embeddings(self) -> int:
+        """How many numbers the table of words has at the least; 0 for a family without one."""
+        widths = (getattr(self, name, None) for name in _WIDTHS)
+        width = min((value for value in widths if isinstance(value, int)), default=0)
+        return getattr(self, "vocab_size", 0) * width
+
+    def least_layers(self) -> int:
+        """How many layers have weights of their own at the least."""
+        shared = getattr(self, "num_hidden_groups", None)
+        layers = getattr(self, "num_hidden_layers", 0) if shared is None else shared
+        return layers if isinstance(layers, int) else 0
 
     def must_divide(self, width: str, heads: str) -> list[str]:
         """Fault if the field ``width`` is no multiple of the field ``heads``."""
@@ -233,6 +299,23 @@ class Config:
         return []
 
 
+_WIDTHS = ("hidden_size", "embedding_width", "embedding_size", "input_embedding_size")
+_PACKED = ("quantization_config", "compression_config")
+
+
+def _refusal(faults: list[str], beyond: list[str], model_type: Any) -> HubloaderError:
+    if faults:
+        return CorruptFile(
+            f"the config cannot be used: {'; '.join(faults)}",
+            hint="ask the repository's author, or pass the right values as keywords",
+        )
+    return UnsupportedArchitecture(
+        f"the config asks for what is not implemented here: {'; '.join(beyond)}",
+        hint="it needs transformers, on PyTorch: pip install transformers",
+        model_type=model_type if isinstance(model_type, str) else None,
+    )
+
+
 def _rules(cls: type[Config]) -> dict[str, Callable[[Any], str | None]]:
     return {f.name: f.metadata[_RULE] for f in dataclasses.fields(cls) if _RULE in f.metadata}
 
@@ -241,13 +324,13 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _read_labels(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _read_labels(raw: Mapping[str, Any], usual: int) -> tuple[dict[str, Any], list[str]]:
     """Read id2label and label2id: what names the labels wins over what counts them."""
     names, number = raw.get("id2label"), raw.get("num_labels", raw.get("_num_labels"))
     if names is None:
         if number is not None and not (_is_int(number) and 1 <= number <= MAX_LABELS):
             return {}, [f"num_labels: {number!r} is not between 1 and {MAX_LABELS}"]
-        id2label = _numbered(2 if number is None else number)
+        id2label = _numbered(usual if number is None else number)
         return {"id2label": id2label, "label2id": _reversed(id2label)}, []
     fault = _labels_fault(names)
     if fault is not None:

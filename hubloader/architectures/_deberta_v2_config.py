@@ -108,6 +108,11 @@ class DebertaV2Config(BertConfig):
             found.append(f"conv_kernel_size: {self.conv_kernel_size} would change the length")
         if self.conv_kernel_size and self.hidden_size % self.conv_groups:
             found.append("conv_groups: they do not divide hidden_size")
+        return found
+
+    def beyond(self) -> list[str]:
+        """Buckets are spaced, which needs a few."""
+        found = super().beyond()
         if self.position_buckets > 0 and (self.position_buckets < 4 or self.reach < 3):
-            found.append("position_buckets: too few to be spaced")
+            found.append("position_buckets: too few to be spaced here")
         return found

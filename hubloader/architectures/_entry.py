@@ -51,6 +51,8 @@ class Architecture:
         class_prefix: what transformers' class names begin with, ``"Bert"``.
         renames: (regular expression, replacement) for checkpoint names that changed over the years,
             tried in order on every name (besides ``gamma``/``beta``, which hold for all families).
+        splits: (regular expression, replacements) for arrays that older checkpoints join along
+            their first axis: one equal part for each replacement.
         tied: parameter -> the parameter it shares its value with.
         ignored_missing: regular expressions of parameters that a checkpoint may lack, with nothing
             said. A pooler is none: it starts afresh with the warning that a new head gets.
@@ -65,6 +67,7 @@ class Architecture:
     tasks: Mapping[str, type[Layer]]
     class_prefix: str
     renames: tuple[tuple[str, str], ...] = ()
+    splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tied: Mapping[str, str] = field(default_factory=dict)
     ignored_missing: tuple[str, ...] = ()
     ignored_unexpected: tuple[str, ...] = ()

@@ -48,6 +48,11 @@ class AlbertConfig(BertConfig):
         """The classifier's dropout."""
         return self.classifier_dropout_prob
 
+    @property
+    def decodes(self) -> bool:
+        """Never: transformers has no decoder of this family, whatever a config says."""
+        return False
+
     def group(self, layer: int) -> int:
         """Which group's weights a layer uses."""
         return int(layer / (self.num_hidden_layers / self.num_hidden_groups))

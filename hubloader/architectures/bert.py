@@ -11,13 +11,21 @@ from hubloader.architectures._config import (
     Config,
     activation,
     amount,
+    flag,
     share,
     size,
     token,
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
-from hubloader.nn.blocks import activate, check_length, key_mask, merge_heads, split_heads
+from hubloader.nn.blocks import (
+    activate,
+    backward_mask,
+    check_length,
+    key_mask,
+    merge_heads,
+    split_heads,
+)
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
@@ -41,6 +49,13 @@ class BertConfig(Config):
     hidden_dropout_prob: float = share(0.1)
     attention_probs_dropout_prob: float = share(0.1)
     classifier_dropout: float | None = share(None)
+    is_decoder: bool = flag(False)
+    looks_back_alone = True
+
+    @property
+    def decodes(self) -> bool:
+        """Whether a token may look at those before it alone."""
+        return self.is_decoder
 
     @property
     def embedding_width(self) -> int:
@@ -129,9 +144,11 @@ class BertResidual(Layer):
 class BertAttention(Layer):
     """Self-attention and its residual."""
 
+    self_class: ClassVar[type[Layer]] = BertSelfAttention
+
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
-        self.self = self.nn.make(BertSelfAttention, c)
+        self.self = self.nn.make(self.self_class, c)
         self.output = self.nn.make(BertResidual, c.hidden_size, c)
 
     def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
@@ -155,9 +172,11 @@ class BertIntermediate(Layer):
 class BertLayer(Layer):
     """Attention, then the feed-forward network."""
 
+    attention_class: ClassVar[type[Layer]] = BertAttention
+
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
-        self.attention = self.nn.make(BertAttention, c)
+        self.attention = self.nn.make(self.attention_class, c)
         self.intermediate = self.nn.make(BertIntermediate, c)
         self.output = self.nn.make(BertResidual, c.intermediate_size, c)
 
@@ -214,6 +233,12 @@ class BertModel(Encoder):
         self.embeddings = self.nn.make(self.embeddings_class, c)
         self.encoder = self.nn.make(self.encoder_class, c)
         self.pooler = self.nn.make(BertPooler, c) if pooler else None
+        self.decodes = c.decodes
+
+    def mask(self, x: Tensor, attention_mask: Tensor | None) -> Tensor | None:
+        """Which keys a query may look at: bool, broadcasts to (B, 1, T, T), or None for all."""
+        mask = key_mask(self.nn, attention_mask)
+        return backward_mask(self.nn, x, mask) if self.decodes else mask
 
     def embed(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
@@ -229,7 +254,7 @@ class BertModel(Encoder):
     ) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
         x = self.embed(input_ids, token_type_ids)
-        return self.encoder(x, key_mask(self.nn, attention_mask), trace)
+        return self.encoder(x, self.mask(x, attention_mask), trace)
 
     def pooled(self, hidden: Tensor) -> Tensor | None:
         """(B, T, hidden_size) -> (B, hidden_size)."""

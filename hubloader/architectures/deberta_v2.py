@@ -6,7 +6,7 @@ for content, each over √(d · terms). Distances fall into buckets that widen l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._deberta_v2_config import DebertaV2Config
 from hubloader.architectures._encoder import Encoder
@@ -147,9 +147,11 @@ class DisentangledSelfAttention(Layer):
 class DebertaV2Attention(Layer):
     """Self-attention and its residual."""
 
+    self_class: ClassVar[type[Layer]] = DisentangledSelfAttention
+
     def __init__(self, c: DebertaV2Config) -> None:
         super().__init__()
-        self.self = self.nn.make(DisentangledSelfAttention, c)
+        self.self = self.nn.make(self.self_class, c)
         self.output = self.nn.make(BertResidual, c.hidden_size, c)
 
     def forward(
@@ -162,9 +164,11 @@ class DebertaV2Attention(Layer):
 class DebertaV2Layer(Layer):
     """Attention, then the feed-forward network."""
 
+    attention_class: ClassVar[type[Layer]] = DebertaV2Attention
+
     def __init__(self, c: DebertaV2Config) -> None:
         super().__init__()
-        self.attention = self.nn.make(DebertaV2Attention, c)
+        self.attention = self.nn.make(self.attention_class, c)
         self.intermediate = self.nn.make(BertIntermediate, c)
         self.output = self.nn.make(BertResidual, c.intermediate_size, c)
 
@@ -199,13 +203,14 @@ class ConvLayer(Layer):
 class DebertaV2Encoder(Layer):
     """The stack of layers, the relative embeddings, and the convolution after the first layer."""
 
+    layer_class: ClassVar[type[Layer]] = DebertaV2Layer
     c2p: Tensor
     p2c: Tensor
 
     def __init__(self, c: DebertaV2Config) -> None:
         super().__init__()
         nn = self.nn
-        self.layer = nn.stack(DebertaV2Layer, c.num_hidden_layers, c)
+        self.layer = nn.stack(self.layer_class, c.num_hidden_layers, c)
         self.relative = c.relative_attention
         self.span, self.farthest = c.span, 2 * c.reach
         if self.relative:
@@ -262,10 +267,12 @@ def _rows(c: DebertaV2Config) -> NDArray[np.int64]:
 class DebertaV2Model(Encoder):
     """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
 
+    encoder_class: ClassVar[type[Layer]] = DebertaV2Encoder
+
     def __init__(self, c: DebertaV2Config) -> None:
         super().__init__()
         self.embeddings = self.nn.make(DebertaV2Embeddings, c)
-        self.encoder = self.nn.make(DebertaV2Encoder, c)
+        self.encoder = self.nn.make(self.encoder_class, c)
 
     def forward(
         self,
@@ -299,9 +306,11 @@ class ContextPooler(Layer):
 class DebertaV2ForSequenceClassification(Layer):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
 
+    model_class: ClassVar[type[Encoder]] = DebertaV2Model
+
     def __init__(self, c: DebertaV2Config) -> None:
         super().__init__()
-        self.deberta = self.nn.make(DebertaV2Model, c)
+        self.deberta = self.nn.make(self.model_class, c)
         self.pooler = self.nn.make(ContextPooler, c)
         self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
         self.dropout = self.nn.Dropout(c.head_dropout)

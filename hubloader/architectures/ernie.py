@@ -14,7 +14,6 @@ from hubloader.architectures.bert import (
     BertForSequenceClassification,
     BertModel,
 )
-from hubloader.nn.blocks import key_mask
 from hubloader.nn.layer import UNTRACED
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class ErnieModel(BertModel):
     ) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
         x = self.embeddings(input_ids, token_type_ids, task_type_ids)
-        return self.encoder(x, key_mask(self.nn, attention_mask), trace)
+        return self.encoder(x, self.mask(x, attention_mask), trace)
 
 
 class ErnieForSequenceClassification(BertForSequenceClassification):

@@ -14,7 +14,6 @@ from hubloader.architectures.bert import (
     BertForSequenceClassification,
     BertModel,
 )
-from hubloader.nn.blocks import key_mask
 from hubloader.nn.layer import UNTRACED
 
 if TYPE_CHECKING:
@@ -31,6 +30,11 @@ class LayoutLMConfig(BertConfig):
     def head_dropout(self) -> float:
         """The classifier has the hidden states' dropout."""
         return self.hidden_dropout_prob
+
+    @property
+    def decodes(self) -> bool:
+        """Never: transformers has no decoder of this family, whatever a config says."""
+        return False
 
 
 class LayoutLMEmbeddings(BertEmbeddings):
@@ -87,7 +91,7 @@ class LayoutLMModel(BertModel):
     ) -> Tensor:
         """Boxes are (left, upper, right, lower), each from 0 to 1000 of the page."""
         x = self.embeddings(input_ids, token_type_ids, bbox)
-        return self.encoder(x, key_mask(self.nn, attention_mask), trace)
+        return self.encoder(x, self.mask(x, attention_mask), trace)
 
 
 class LayoutLMForSequenceClassification(BertForSequenceClassification):

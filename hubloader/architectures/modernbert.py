@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hubloader.architectures._config import (
     MAX_LAYERS,
     MAX_ROWS,
+    Beyond,
     Config,
     activation,
     amount,
@@ -54,8 +55,10 @@ def _rope_fault(value: Any) -> str | None:
         theta = rope.get("rope_theta", 1.0) if isinstance(rope, Mapping) else None
         if not isinstance(theta, (int, float)) or isinstance(theta, bool) or not theta > 0:
             return f"{rope!r} has no rope_theta above 0"
-        if rope.get("rope_type", "default") != "default":
-            return f"rotary positions of type {rope['rope_type']!r} are not implemented"
+    kinds = (rope.get("rope_type", "default") for rope in value.values())
+    other = next((kind for kind in kinds if kind != "default"), None)
+    if other is not None:
+        return Beyond(f"rotary positions of type {other!r} are not implemented here")
     return None
 
 
@@ -115,6 +118,14 @@ class ModernBertConfig(Config):
         if len(self.reaches) != self.num_hidden_layers:
             found.append(f"layer_types: {len(self.reaches)} for {self.num_hidden_layers} layers")
         return found
+
+    def beyond(self) -> list[str]:
+        """Rotary positions are not stretched."""
+        scaled = self.extra.get("rope_scaling")
+        return [
+            *super().beyond(),
+            *([f"rope_scaling: {scaled!r} is not implemented here"] if scaled else []),
+        ]
 
 
 class ModernBertEmbeddings(Layer):

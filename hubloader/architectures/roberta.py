@@ -71,6 +71,14 @@ class RobertaClassificationHead(Layer):
         return self.out_proj(self.dropout(x))
 
 
+class ConfiguredClassificationHead(RobertaClassificationHead):
+    """RoBERTa's, with the layers' activation."""
+
+    def __init__(self, c: BertConfig) -> None:
+        super().__init__(c)
+        self.activation = c.hidden_act  # type: ignore[misc]  # the class's is a default
+
+
 class RobertaForSequenceClassification(Layer):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels).
 

@@ -14,7 +14,6 @@ from hubloader.architectures.roberta import (
     RobertaForSequenceClassification,
     RobertaModel,
 )
-from hubloader.nn.blocks import key_mask
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class RobertaPreLayerNormModel(RobertaModel):
     ) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
         x = self.embed(input_ids, token_type_ids)
-        x = self.LayerNorm(self.encoder(x, key_mask(self.nn, attention_mask), trace))
+        x = self.LayerNorm(self.encoder(x, self.mask(x, attention_mask), trace))
         trace.hidden(x)
         return x
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader import notices
 from hubloader.auto.names import NameMap, Rules, Source, map_names
-from hubloader.errors import CorruptFile, WeightsMismatch
+from hubloader.errors import CorruptFile, UnsupportedDtype, WeightsMismatch
 from hubloader.types import LoadReport
 
 if TYPE_CHECKING:
@@ -26,14 +26,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hubloader.architectures import Architecture
+    from hubloader.architectures._config import Config
     from hubloader.formats.base import WeightFile
     from hubloader.nn import Kit
     from hubloader.types import TensorSpec
 
-__all__ = ["Assembly", "choose_dtype", "dtype_name", "fill", "initial_weights"]
+__all__ = [
+    "Assembly",
+    "check_sizes",
+    "choose_dtype",
+    "dtype_name",
+    "fill",
+    "initial_weights",
+]
 
 _FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _MAX_NAMED = 8
+_FEW_LAYERS = 64  # that many are built in a moment, and what differs is told by name
+_FEW_NUMBERS = 2**24
 _ROOM = 256 * 2**20  # bytes of new parameters that any checkpoint may be given
 _Mismatch = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -60,6 +70,34 @@ class Assembly:
     spread: float = 0.02
 
 
+def check_sizes(config: Config, weights: WeightFile) -> None:
+    """Hold what a config asks for against what the weights are, by arithmetic alone.
+
+    Where it asks for twice as much as there is, no module is built to find that out. Smaller
+    differences are told name by name, by ``fill``.
+
+    Raises:
+        CorruptFile: config.json cannot be these weights' config.
+
+    """
+    specs = [weights.spec(name) for name in weights.names()]
+    held = sum(math.prod(spec.shape) for spec in specs)
+    asked = config.least_embeddings()
+    if asked > max(2 * held, _FEW_NUMBERS):
+        raise CorruptFile(
+            f"config.json: vocab_size and the width ask for {asked} numbers at the least, and "
+            f"{weights.describe()} holds {held}",
+            filename="config.json",
+        )
+    layers = config.least_layers()
+    if layers > max(len(specs), _FEW_LAYERS):
+        raise CorruptFile(
+            f"config.json: num_hidden_layers asks for {layers} layers, and {weights.describe()} "
+            f"holds {len(specs)} arrays",
+            filename="config.json",
+        )
+
+
 def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
     """Put a checkpoint's arrays into a module built without weights.
 
@@ -80,6 +118,7 @@ def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
         for name, source in found.sources.items()
         if source.shape(stored[source.name].shape) != shapes[name]
     )
+    _refuse_packed(found, stored, weights.describe())
     report = _report(found, mismatched)
     _judge(report, plan, weights.describe(), total=len(shapes))
     taken = {n: s for n, s in found.sources.items() if n in set(report.loaded)}
@@ -94,10 +133,23 @@ def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
     return report
 
 
+def _refuse_packed(found: NameMap, stored: Mapping[str, TensorSpec], what: str) -> None:
+    """Refuse numbers that mean nothing without a scale: no parameter of ours is whole numbers."""
+    for name, source in found.sources.items():
+        word = stored[source.name].dtype
+        if word not in _FLOATS:
+            raise UnsupportedDtype(
+                f"{what} holds {name} as {word}: packed weights, and config.json has no "
+                "quantization_config that says how",
+                hint="load the checkpoint that this one was packed from",
+            )
+
+
 def _rules(architecture: Architecture) -> Rules:
     return Rules(
         architecture.prefix,
         architecture.renames,
+        architecture.splits,
         architecture.tied,
         architecture.ignored_missing,
         architecture.ignored_unexpected,
@@ -195,6 +247,8 @@ class _Tensors(Mapping[str, Any]):
             return self._fresh[name]
         source = self._sources[name]
         array = self._weights.read(source.name)
+        if source.part is not None:
+            array = array[source.rows(len(array))]
         return array.transpose(source.axes) if source.axes else array
 
     def __iter__(self) -> Iterator[str]:

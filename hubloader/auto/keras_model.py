@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hubloader.auto.config import config_class
 from hubloader.auto.outputs import (
     ModelOutput,
     TFBaseModelOutput,
@@ -107,11 +108,6 @@ class KerasPretrained:
         model_type = cls.architecture.model_type
         return cls.loads.model(name, cls.task, "tf", keywords, model_type=model_type)
 
-    @classmethod
-    def from_config(cls, config: PretrainedConfig, **keywords: Any) -> Any:
-        """Make a model with random weights."""
-        return cls.loads.new(config, cls.task, "tf", keywords)
-
     @property
     def base_model_prefix(self) -> str:
         """The attribute under which a task's model keeps its encoder."""
@@ -131,14 +127,55 @@ class KerasPretrained:
         """Write config.json and model.safetensors, with PyTorch's names, into a folder."""
         save_model(self.module, save_directory, options)
 
+    # what Keras saves
+
+    def get_config(self) -> dict[str, Any]:
+        """What a ``.keras`` file holds beside the weights: the config."""
+        return {"config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: Any, **keywords: Any) -> Any:
+        """Make a model with random weights, of a config or of what ``get_config`` returned."""
+        if isinstance(config, dict):
+            config = config_class(cls.architecture).from_dict(config["config"])
+        return cls.loads.new(config, cls.task, "tf", keywords)
+
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",  # noqa: A002  Keras' own name
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **keywords: Any,
+    ) -> None:
+        """Write a SavedModel with one endpoint, ``serve``, for batches of any size."""
+        base: Any = super()
+        signature = [self._get_save_spec()] if input_signature is None else input_signature
+        base.export(filepath, format, verbose, signature, **keywords)
+
+    def _get_save_spec(self, dynamic_batch: bool = True) -> dict[str, Any]:
+        """What a saved model takes, by name: (B, T) int32 each, as the tokenizer gives them."""
+        rows = None if dynamic_batch else 1
+        takes = ["input_ids", "attention_mask"]
+        if "token_type_ids" in self.module.accepts and self.config.type_vocab_size > 1:
+            takes.append("token_type_ids")
+        return {name: self.adapter.spec((rows, None), name) for name in takes}
+
+    @property
+    def _default_save_signature(self) -> Any:
+        """What ``tf.saved_model.save`` serves where no signatures are given."""
+        return self.adapter.serving(self, self._get_save_spec())
+
     # what Keras calls
 
-    def __call__(self, inputs: Any = None, *, training: bool | None = None, **named: Any) -> Any:
-        """Compute on a mapping (a BatchEncoding too), or on input_ids and others by name."""
+    def __call__(
+        self, inputs: Any = None, *more: Any, training: bool | None = None, **named: Any
+    ) -> Any:
+        """Compute on a mapping (a BatchEncoding too), or on input_ids and others."""
         if isinstance(inputs, Mapping):
             named = {**inputs, **named}
         elif inputs is not None:
-            named["input_ids"] = inputs
+            named = {**self._by_place((inputs, *more)), **named}
         # before Keras, which wraps what is raised inside it
         self._refuse_unknown(named)
         given = {name: value for name, value in named.items() if value is not None}
@@ -147,6 +184,15 @@ class KerasPretrained:
         arrays = {name: _arrays(value) for name, value in given.items()}
         base: Any = super(self.adapter, self)
         return base.__call__(arrays, training=training, **options)
+
+    def _by_place(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        names = self.module.positional
+        if len(values) > len(names):
+            raise TypeError(
+                f"{type(self).__name__} takes {len(names)} inputs by place ({', '.join(names)}), "
+                f"not {len(values)}"
+            )
+        return dict(zip(names, values, strict=False))
 
     def _refuse_unknown(self, named: Mapping[str, Any]) -> None:
         takes = self.module.accepts | OPTIONS

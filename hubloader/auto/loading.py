@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.auto import handover
-from hubloader.auto.assemble import Assembly, choose_dtype, dtype_name, fill, initial_weights
+from hubloader.auto.assemble import (
+    Assembly,
+    check_sizes,
+    choose_dtype,
+    dtype_name,
+    fill,
+    initial_weights,
+)
 from hubloader.auto.collecting import uncollected
 from hubloader.auto.config import (
     PretrainedConfig,
@@ -186,6 +193,8 @@ def _assembled(
     arguments: ModelArguments,
 ) -> tuple[Any, LoadReport]:
     weights = open_weights(files, policy)
+    if not arguments.ignore_mismatched_sizes:
+        check_sizes(selection.config, weights)
     dtype = choose_dtype(arguments.wanted_dtype, config.dtype, weights)
     kit = get_kit(_kit_name(selection.backend, arguments.attn_implementation))
     module = _built(kit, selection, config)
@@ -266,9 +275,10 @@ def _keras_class(layer: type[Any]) -> type[Any]:
             "adapter": KerasLayer,
             "__module__": "hubloader",
         }
-        layer.keras_class = type(layer.__name__, (KerasPretrained, KerasLayer), body)
-    made: type[Any] = layer.keras_class
-    return made
+        made = type(layer.__name__, (KerasPretrained, KerasLayer), body)
+        layer.keras_class = KerasLayer.register(made)
+    found: type[Any] = layer.keras_class
+    return found
 
 
 def _finished(module: Any, backend: Backend) -> Any:

@@ -18,7 +18,7 @@ Source: transformers 5.23 ``modeling_utils.py`` and 4.57 ``modeling_tf_pytorch_u
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Rules:
 
     prefix: str
     renames: tuple[tuple[str, str], ...] = ()
+    splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tied: Mapping[str, str] = field(default_factory=dict)
     ignored_missing: tuple[str, ...] = ()
     ignored_unexpected: tuple[str, ...] = ()
@@ -57,13 +58,26 @@ class Rules:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a parameter comes from: a checkpoint's name, and the order its axes are read in."""
+    """Where a parameter comes from: a checkpoint's name, and the order its axes are read in.
+
+    ``part`` is (which, of how many) equal parts of the first axis, where an array holds several.
+    """
 
     name: str
     axes: tuple[int, ...] | None = None
+    part: tuple[int, int] | None = None
+
+    def rows(self, stored: int) -> slice:
+        """Which rows of an array with ``stored`` of them."""
+        which, of = self.part or (0, 1)
+        return slice(which * (stored // of), (which + 1) * (stored // of))
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
         """The parameter's shape, of the array's."""
+        if self.part is not None:
+            of = self.part[1]
+            first = stored[0] // of if stored and stored[0] % of == 0 else -1
+            return (first, *stored[1:])
         return tuple(stored[axis] for axis in self.axes) if self.axes else stored
 
 
@@ -104,12 +118,11 @@ def map_names(
     # exact names first, so that a rule never takes a parameter from its own array
     for name in sorted(ranks, key=lambda n: n not in wanted):
         plain = name.removeprefix("module.") if wrapped else name
-        target, axes = _place(plain, ranks[name], left, rules, naming)
-        if target is None:
+        placed = _place(plain, ranks[name], left, rules, naming)
+        if not placed:
             unplaced.add(name)
-        else:
-            left.discard(target)
-            found[target] = Source(name, axes)
+        left.difference_update(placed)
+        found.update({target: replace(source, name=name) for target, source in placed.items()})
     for parameter, owner in rules.tied.items():
         if parameter in wanted and parameter not in found and owner in found:
             found[parameter] = found[owner]
@@ -127,14 +140,28 @@ def _place(
     wanted: Collection[str],
     rules: Rules,
     naming: Literal["pt", "tf", "flax"],
-) -> tuple[str | None, tuple[int, ...] | None]:
+) -> dict[str, Source]:
+    """Which parameters an array is for: one, several that it holds joined, or none."""
     if naming == "pt":
-        return next((n for n in _candidates(name, rules) if n in wanted), None), None
+        target = next((n for n in _candidates(name, rules) if n in wanted), None)
+        return _parts(name, wanted, rules) if target is None else {target: Source(name)}
     for plain, is_kernel in _translated(name, naming):
         target = next((n for n in _candidates(plain, rules) if n in wanted), None)
         if target is not None:
-            return target, _AXES.get(rank) if is_kernel else None
-    return None, None
+            return {target: Source(name, _AXES.get(rank) if is_kernel else None)}
+    return {}
+
+
+def _parts(name: str, wanted: Collection[str], rules: Rules) -> dict[str, Source]:
+    for pattern, replacements in rules.splits:
+        if re.search(pattern, name) is None:
+            continue
+        names = [re.sub(pattern, replacement, name) for replacement in replacements]
+        placed = [next((n for n in _candidates(m, rules) if n in wanted), None) for m in names]
+        targets = [target for target in placed if target is not None]
+        if len(targets) == len(names):
+            return {n: Source(name, part=(i, len(names))) for i, n in enumerate(targets)}
+    return {}
 
 
 def _candidates(name: str, rules: Rules) -> Iterator[str]:

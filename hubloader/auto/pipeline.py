@@ -53,6 +53,9 @@ _KEYWORDS = (
     *("task", "model", "config", "tokenizer", "framework", "device", "device_map"),
     *("dtype", "torch_dtype", "model_kwargs", *(item.name for item in fields(HubArguments))),
 )
+# transformers' keywords that mean nothing here: there are no worker processes, no slow tokenizers,
+# and text has no features to extract
+_PASSED_OVER = frozenset({"num_workers", "use_fast", "feature_extractor", "image_processor"})
 _UNSET: Any = object()
 
 Function = Literal["softmax", "sigmoid", "none"]
@@ -105,6 +108,7 @@ def pipeline(  # noqa: PLR0913  the arguments of transformers' function
     if task is None and model is None:
         raise UnsupportedTask("pipeline() needs a task or a model", hint=f"give {_TASKS[0]!r}")
     name = DEFAULT_MODEL if model is None else model
+    options = {key: value for key, value in options.items() if key not in _PASSED_OVER}
     hub, options = _split(options, {"revision": revision, "token": token})
     dtype = options.pop("torch_dtype", dtype)
     _read(_Call(), options, "pipeline()", _KEYWORDS)
@@ -304,9 +308,14 @@ class TextClassificationPipeline:
         names = self.model.config.id2label
         if call.top_k == 1 and not call.listed:
             best = int(scores.argmax())
-            return {"label": names[best], "score": float(scores[best])}
+            return {"label": _label(names, best), "score": float(scores[best])}
         ranked = sorted(enumerate(scores.tolist()), key=lambda item: item[1], reverse=True)
-        return [{"label": names[i], "score": score} for i, score in ranked[: call.top_k]]
+        return [{"label": _label(names, i), "score": score} for i, score in ranked[: call.top_k]]
+
+
+def _label(names: Mapping[int, str], index: int) -> str:
+    """The label's name; the one that transformers makes up where a config left it out."""
+    return names.get(index, f"LABEL_{index}")
 
 
 def _no_text(value: Any) -> ValueError:
@@ -330,7 +339,9 @@ def _read(
         TypeError: neither knows one of them; with the nearest name.
 
     """
-    rest = dict(options)
+    rest = {name: value for name, value in options.items() if name != "num_workers"}
+    if rest.pop("return_all_scores", False):  # as transformers called top_k=None before 2023
+        rest.setdefault("top_k", None)
     for name in rest:
         if name not in _OPTIONS:
             near = suggestion(name, {*_OPTIONS, *more})

@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_USES", "USES", "Prefetched", "prefetch"]
 
 USES = ("tokenizer", "torch", "tf", "numpy", "all")
 DEFAULT_USES = ("tokenizer", "torch")
-_OWN_KEYWORDS = ("uses", "include", "exclude", "repo_type")
+_OWN_KEYWORDS = ("uses", "include", "exclude", "repo_type", "dry_run")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Prefetched:
     """What one name brought.
 
     ``commit`` is what the revision was. ``path`` is the snapshot's folder. ``files`` are the names
-    of what was wanted, all there now; ``fetched_bytes`` is what had to come over the network.
+    of what was wanted, all there now; ``fetched_bytes`` is what had to come over the network (with
+    ``dry_run``: what would have to, of the ``size`` in all).
     """
 
     repo_id: str
@@ -43,6 +44,7 @@ class Prefetched:
     path: Path
     files: tuple[str, ...]
     fetched_bytes: int
+    size: int = 0
 
 
 def prefetch(
@@ -52,6 +54,7 @@ def prefetch(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     repo_type: RepoType = "model",
+    dry_run: bool = False,
     **hub: Any,
 ) -> Prefetched:
     """Bring what ``uses`` need of a repository into the cache.
@@ -63,6 +66,7 @@ def prefetch(
         include: patterns of further files.
         exclude: patterns of files to leave out.
         repo_type: model, dataset or space.
+        dry_run: fetch nothing: tell what would be.
         **hub: where from, as for ``from_pretrained``: ``revision``, ``cache_dir``, ``token`` …
 
     Raises:
@@ -88,12 +92,13 @@ def prefetch(
     session = session_for(settings, token=arguments.token, proxies=arguments.proxies)
     mode = mode_of(arguments, settings)
     plan = session.plan(ref, purpose, mode=mode)
-    files = session.files(ref, purpose, mode=mode)
-    if "tokenizer" in purpose.uses:
-        from hubloader.auto.tokenizer import convert_ahead  # first use: the engine, 16 ms
+    if not dry_run:
+        files = session.files(ref, purpose, mode=mode)
+        if "tokenizer" in purpose.uses:
+            from hubloader.auto.tokenizer import convert_ahead  # first use: the engine, 16 ms
 
-        convert_ahead(files)
-    manifest = files.manifest
+            convert_ahead(files)
+    manifest = plan.manifest
     return Prefetched(
         repo_id=str(manifest.repo),
         revision=manifest.revision,
@@ -101,6 +106,7 @@ def prefetch(
         path=session.store.snapshot_path(manifest.repo, manifest.commit),
         files=tuple(file.filename for file in plan.files),
         fetched_bytes=plan.fetch_bytes,
+        size=sum(file.entry.size or 0 for file in plan.files),
     )
 
 

@@ -94,6 +94,7 @@ class PretrainedModel:
     backend: ClassVar[Backend]
     loads: ClassVar[Loads]
     accepts: ClassVar[frozenset[str]] = frozenset()
+    positional: ClassVar[tuple[str, ...]] = ()
     main_input_name: ClassVar[str] = "input_ids"
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {}
 
@@ -113,7 +114,8 @@ class PretrainedModel:
         origin = vars(cls).get("origin")
         if origin is not None:
             names = inspect.signature(origin.forward).parameters
-            cls.accepts = frozenset(names) - {"self", "trace"}
+            cls.positional = tuple(name for name in names if name not in {"self", "trace"})
+            cls.accepts = frozenset(cls.positional)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **keywords: Any) -> Any:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from hubloader.hub.client import HubClient
+    from hubloader.resolve.answers import Reachability
     from hubloader.resolve.progress import Progress
-    from hubloader.resolve.resolver import Reachability
     from hubloader.resolve.session import Session
+    from hubloader.transport.health import OriginHealth
     from hubloader.types import FileSet, RepoType
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
 
 _MAX_SESSIONS = 64  # a process that goes through many caches or tokens forgets the oldest
 _SESSIONS: dict[Hashable, Session] = {}
+_HEALTH: list[OriginHealth] = []
 _REACHABILITY: dict[str, Reachability] = {}  # by endpoint: one warning for a whole process
 
 
@@ -246,7 +248,7 @@ def session_for(
 
     """
     from hubloader.cache.store import CacheStore
-    from hubloader.resolve.resolver import Reachability
+    from hubloader.resolve.answers import Reachability
     from hubloader.resolve.session import Session
 
     secret = read_token(settings, token)
@@ -308,7 +310,17 @@ def connect(
         headers=headers,
         retry=patience(settings),
         min_rate=settings.min_rate,
+        health=_health(),
     )
+
+
+def _health() -> OriginHealth:
+    """What the process knows of servers: one for all its clients."""
+    from hubloader.transport.health import OriginHealth
+
+    if not _HEALTH:
+        _HEALTH.append(OriginHealth())
+    return _HEALTH[0]
 
 
 def _user_agent(settings: Settings, first: str) -> str:

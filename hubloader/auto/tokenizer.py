@@ -14,6 +14,7 @@ from hubloader.errors import CorruptFile, RemoteCodeRefused, UnknownTokenizer, U
 from hubloader.tokenizers.classes import class_for_model_type, class_named, class_names
 from hubloader.tokenizers.config import read_tokenizer_config
 from hubloader.tokenizers.given_files import GivenFiles
+from hubloader.tokenizers.own_calls import OWN_CALLS
 from hubloader.tokenizers.selection import TOKENIZER_FILE, select_tokenizer
 from hubloader.tokenizers.tokenizer import Tokenizer
 
@@ -211,7 +212,9 @@ def tokenizer_class(name: str) -> type[PretrainedTokenizer] | None:
         "__module__": "hubloader",
         "kind": kind,
     }
-    return type(name, (PretrainedTokenizer,), members)
+    own = OWN_CALLS.get(name)
+    bases = (PretrainedTokenizer,) if own is None else (own, PretrainedTokenizer)
+    return type(name, bases, members)
 
 
 def __getattr__(name: str) -> Any:

@@ -98,18 +98,25 @@ def audit_cache(
 
     """
     audit = _Audit(store, repair, progress)
-    for repo in scan(store.layout.root).repos:
-        if repos is not None and repo.repo not in repos:
-            continue
-        for revision in repo.revisions:
-            if commits is not None and revision.commit not in commits:
-                continue
-            with _kept(store.layout.repo(repo.repo).snapshot(revision.commit)) as there:
-                commit = CommitHash(revision.commit)
-                manifest = store.read_manifest(repo.repo, commit, commit) if there else None
-                if manifest is not None:
-                    audit.run(manifest, _named(store, manifest))
+    # all names first: setting a content aside takes it out of every snapshot that names it
+    wanted = [
+        (manifest, _named(store, manifest))
+        for repo in scan(store.layout.root).repos
+        if repos is None or repo.repo in repos
+        for revision in repo.revisions
+        if commits is None or revision.commit in commits
+        for manifest in _manifest(store, repo.repo, CommitHash(revision.commit))
+    ]
+    for manifest, filenames in wanted:
+        with _kept(store.layout.repo(manifest.repo).snapshot(manifest.commit)) as there:
+            if there:
+                audit.run(manifest, filenames)
     return audit.report()
+
+
+def _manifest(store: CacheStore, repo: RepoId, commit: CommitHash) -> tuple[Manifest, ...]:
+    manifest = store.read_manifest(repo, commit, commit)
+    return () if manifest is None else (manifest,)
 
 
 def audit_manifest(
@@ -198,6 +205,7 @@ class _Audit:
             for fault in bad:
                 self._set_aside(manifest, fault)
             self.repair(manifest, tuple(fault.filename for fault in bad))
+            manifest = self._as_brought(manifest)
             for fault in bad:
                 left = self._check(manifest, fault.filename, digests.get(fault.filename))
                 if left is None:
@@ -206,6 +214,13 @@ class _Audit:
                     self.faults.append(left)
         else:
             self.faults += bad
+
+    def _as_brought(self, manifest: Manifest) -> Manifest:
+        """Look anew at a commit without a listing: its sizes were those of the bad files."""
+        if manifest.complete:
+            return manifest
+        commit = manifest.commit
+        return self.store.read_manifest(manifest.repo, commit, commit) or manifest
 
     def _check(self, manifest: Manifest, filename: str, digest: str | None) -> Fault | None:
         entry = manifest.entries.get(filename)

@@ -27,11 +27,13 @@ __all__ = [
     "freeze_mode",
     "in_folder",
     "make_folders",
+    "make_nested",
     "open_to_read",
     "random_name",
     "read_at",
     "remove",
     "remove_empty",
+    "remove_nested",
     "remove_tree",
     "rename",
     "rename_over",
@@ -101,6 +103,53 @@ def make_folders(path: str) -> list[str]:
             raise
         return changed
     return [*changed, parent]
+
+
+def make_nested(path: str, inner: str, *, tmp: str) -> list[str]:
+    """Make ``path`` and the folder ``inner`` directly in it; where neither is there, in one step.
+
+    Args:
+        path: a folder, whose parent exists.
+        inner: the folder in it.
+        tmp: a folder for both before they have their name; on another disk, or not ours to write,
+            it takes two steps.
+
+    Returns:
+        The folders that changed, to be synced.
+
+    """
+    if not os.path.lexists(path):
+        draft = os.path.join(tmp, draft_name())
+        with contextlib.suppress(OSError):  # what is wrong with the disk is told below
+            try:
+                in_folder(tmp, lambda: os.mkdir(draft, 0o775))
+                os.mkdir(os.path.join(draft, os.path.basename(inner)), 0o775)
+                os.rename(draft, path)
+                return [os.path.dirname(path), path]
+            finally:
+                remove_tree(draft)
+                remove_empty(tmp)
+    return make_folders(inner)
+
+
+def remove_nested(path: str, inner: str, *, tmp: str) -> None:
+    """Delete ``path`` if nothing but the empty folder ``inner`` is in it: both, or none.
+
+    Args:
+        path: a folder.
+        inner: a folder directly in it.
+        tmp: as for ``make_nested``.
+
+    """
+    if _names(path) == [os.path.basename(inner)] and not _names(inner):
+        draft = os.path.join(tmp, draft_name())
+        with contextlib.suppress(OSError):
+            in_folder(tmp, lambda: os.rename(path, draft))
+            remove_empty(os.path.join(draft, os.path.basename(inner)), draft)
+            if os.path.lexists(draft):  # something came into it in between
+                os.rename(draft, path)
+        remove_empty(tmp)
+    remove_empty(inner, path)
 
 
 def in_folder(folder: str, make: Callable[[], T]) -> T:

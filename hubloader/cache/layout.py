@@ -8,6 +8,7 @@
       .locks/.hubloader/                    cache-wide state of ours
         aliases/<repo folder>               the Hub's own name of a renamed repository
         repos/<repo folder>.lock            downloads hold it shared, deletions alone
+        tmp/                                what has no name: not yet, or no more
       blobs/<2 hex>/<xet hash>              huggingface_hub's shared store; we only read it
       <type>s--<namespace>--<name>/         the repository, under the name it was asked for
         blobs/<etag>                        content, named by git sha1 or sha256
@@ -114,6 +115,11 @@ class CacheLayout:
     def aliases(self) -> str:
         """The folder of remembered renames."""
         return os.path.join(self.own, "aliases")
+
+    @property
+    def tmp(self) -> str:
+        """The folder of what has no name in the cache: yet, or no more."""
+        return os.path.join(self.own, "tmp")
 
     def alias(self, repo: RepoId) -> str:
         """Return the file that remembers the Hub's own id of ``repo``."""
@@ -241,6 +247,10 @@ class RepoLayout:
     def tree_digest(self, commit: str) -> str:
         """Return the record of what the listing of ``commit`` said when we had it."""
         return os.path.join(self.own, "trees", _checked("a commit", commit, good=is_commit(commit)))
+
+    def told(self, commit: str) -> str:
+        """Return the record of what an endpoint that lists nothing told of ``commit``."""
+        return os.path.join(self.own, "told", _checked("a commit", commit, good=is_commit(commit)))
 
     def confirmed(self, revision: str) -> str:
         """Return the mark of when the Hub last told where ``revision`` is."""

@@ -172,7 +172,7 @@ def resumable_bytes(layout: RepoLayout, etag: str) -> int:
 
 def sweep(layout: RepoLayout) -> None:
     """Delete what the dead left and nobody can go on with: small or empty partials, drafts."""
-    for folder in (layout.partials, layout.tmp):
+    for folder in (layout.partials, layout.tmp, layout.cache.tmp):
         for name in _names(folder):
             path = os.path.join(folder, name)
             # the next writer of that content goes on with a large one

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PruneResult", "Remover"]
 
+_LOCKED_AT_ONCE = 128  # contents: one look at the repository for so many, and so many open files
 _DOWNLOADING = "a download of the repository is under way"
 _USED = "a process uses it"
 _LOADED = "it was loaded meanwhile"
@@ -240,21 +241,30 @@ class _Work:
 
     def _delete_contents(self, etags: Iterable[str]) -> None:
         """Delete those of the contents that no snapshot names now."""
-        paths = {left.path for left in scan_repo(self._layout).leftovers if left.kind == "orphan"}
-        for etag in etags:
-            if is_etag(etag) and self._layout.blob(etag) in paths and self._in_time():
-                self._remover.freed += self._delete_content(etag)
+        etags = [etag for etag in etags if is_etag(etag)]
+        for start in range(0, len(etags), _LOCKED_AT_ONCE):
+            with contextlib.ExitStack() as locks:
+                free = [
+                    etag
+                    for etag in etags[start : start + _LOCKED_AT_ONCE]
+                    if locks.enter_context(_hub_lock(self._layout, etag))
+                ]
+                self._delete_unnamed(free)
 
-    def _delete_content(self, etag: str) -> int:
-        with _hub_lock(self._layout, etag) as free:
-            if not free:
-                return 0
-            stamps.forget(self._layout.stamp(etag))
-            return disk.remove_tree(self._layout.blob(etag))
+    def _delete_unnamed(self, etags: Iterable[str]) -> None:
+        """Look again, with the locks held: huggingface_hub names a content only under its lock."""
+        now = scan_repo(self._layout).leftovers
+        orphans = {left.path for left in now if left.is_orphan}
+        for etag in etags:
+            blob = self._layout.blob(etag)
+            if blob in orphans and self._in_time():
+                stamps.forget(self._layout.stamp(etag))
+                self._remover.freed += disk.remove_tree(blob)
 
     def _forget(self, commit: str) -> None:
         layout = self._layout
-        for path in (layout.tree(commit), layout.tree_digest(commit), layout.used(commit)):
+        digest, told, used = layout.tree_digest(commit), layout.told(commit), layout.used(commit)
+        for path in (layout.tree(commit), digest, told, used):
             disk.remove(path)
         disk.remove_tree(layout.absent_folder(commit))
 
@@ -263,18 +273,17 @@ class _Work:
     def clear(self, leftovers: Iterable[Leftover]) -> None:
         """Delete leftovers that are still what they were, and nobody's."""
         now = {left.path: left for left in scan_repo(self._layout).leftovers}
-        for left in leftovers:
-            if now.get(left.path) != left or not self._in_time():
-                continue
-            if left.kind == "orphan":
-                freed = self._delete_content(os.path.basename(left.path))
-            elif left.kind == "incomplete":
-                freed = self._delete_incomplete(left)
-            else:
-                freed = 0 if _is_written(left.path) else disk.remove_tree(left.path)
-            if not os.path.lexists(left.path):
-                self._remover.freed += freed
-                self._remover.leftovers += 1
+        going = [left for left in leftovers if now.get(left.path) == left]
+        self._delete_contents(os.path.basename(left.path) for left in going if left.is_orphan)
+        for left in going:
+            if not left.is_orphan and self._in_time():
+                self._remover.freed += self._delete_leftover(left)
+            self._remover.leftovers += not os.path.lexists(left.path)
+
+    def _delete_leftover(self, left: Leftover) -> int:
+        if left.kind == "incomplete":
+            return self._delete_incomplete(left)
+        return 0 if _is_written(left.path) else disk.remove_tree(left.path)
 
     def _delete_incomplete(self, left: Leftover) -> int:
         etag = os.path.basename(left.path).partition(".")[0]
@@ -290,10 +299,10 @@ class _Work:
             return
         for path in (layout.refs, layout.trees, layout.absences):
             disk.remove_tree(path)
-        disk.remove_empty(layout.snapshots, layout.blobs)
-        if not os.path.lexists(layout.snapshots):
+        disk.remove_empty(layout.blobs)
+        if not os.path.lexists(layout.blobs) and not scan_repo(layout).revisions:
             disk.remove_tree(layout.own)
-            disk.remove_empty(layout.folder)
+            disk.remove_nested(layout.folder, layout.snapshots, tmp=layout.cache.tmp)
         self._remover.sync([layout.cache.root])
 
     def _is_locked(self) -> bool:

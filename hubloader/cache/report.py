@@ -51,6 +51,11 @@ class Leftover:
     size: int
     changed: float
 
+    @property
+    def is_orphan(self) -> bool:
+        """Whether it is a content that no snapshot names."""
+        return self.kind == "orphan"
+
 
 @dataclass(frozen=True)
 class RevisionReport:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hubloader.cache.links import LinkMode
     from hubloader.cache.lock import LockOutcome
     from hubloader.cache.lookup import Found
+    from hubloader.cache.told import Told
     from hubloader.cache.writer import BlobWriter
     from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
 
@@ -437,6 +438,32 @@ class CacheStore:
             self._write(home, home.tree(manifest.commit), data, durable=True)
             self._write(home, home.tree_digest(manifest.commit), seal, durable=True)
 
+    def read_told(self, repo: RepoId, commit: str, endpoint: str) -> Told | None:
+        """Return what an endpoint that lists nothing told of a commit's files, if it is kept."""
+        from hubloader.cache.told import read_told  # first use: few endpoints list nothing
+
+        found = (read_told(layer, commit, endpoint) for layer in self._lookup.layers(repo))
+        return next((told for told in found if told is not None), None)
+
+    def write_told(self, manifest: Manifest, endpoint: str) -> None:
+        """Keep what an endpoint told file by file, added to what it told of the commit before.
+
+        Raises:
+            DiskFull, CacheReadOnly, CacheError: it could not be written.
+
+        """
+        from hubloader.cache.told import Told, format_told
+
+        before = self.read_told(manifest.repo, manifest.commit, endpoint)
+        absent = dict.fromkeys(manifest.absent, time.time())
+        told = Told(endpoint, manifest.entries, absent, manifest.complete)
+        told = told if before is None else told.merged(before)
+        if told == before:
+            return
+        path = self.layout.repo(manifest.repo).told(manifest.commit)
+        with guard(path):
+            self._write(self._home(manifest.repo), path, format_told(told))
+
     def mark_absent(self, manifest: Manifest, filenames: Iterable[str]) -> None:
         """Keep, for huggingface_hub and transformers, that a commit has not got these files.
 
@@ -497,7 +524,7 @@ class CacheStore:
             return
         with guard(path):
             self._prepare_root()
-            disk.write_atomically(path, data, tmp=os.path.join(self.layout.own, "tmp"))
+            disk.write_atomically(path, data, tmp=self.layout.tmp)
 
     def mark_used(self, repo: RepoId, commit: str) -> None:
         """Note, once a day, that a commit was loaded; silently not on a read-only cache."""
@@ -551,7 +578,8 @@ class CacheStore:
                 use.begin()
             if not os.path.isdir(layout.snapshots):
                 self._prepare_root()
-                self._publisher.changed(disk.make_folders(layout.snapshots))
+                tmp = self.layout.tmp
+                self._publisher.changed(disk.make_nested(layout.folder, layout.snapshots, tmp=tmp))
         if use is not None and use.manifest is not None:
             listing = use.manifest
             use.announce(lambda: self.write_manifest(listing))

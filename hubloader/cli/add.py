@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hubloader.cli._locks import change_lines, changes_document, project_option
 from hubloader.cli._options import SharedCommand, shared
 from hubloader.cli._report import emit
+from hubloader.cli._transfer import transfer_options
 
 
 @click.command(cls=SharedCommand, short_help="Add a model to models.toml, and lock it.")
@@ -22,16 +25,9 @@ from hubloader.cli._report import emit
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help="These files.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out.")
+@transfer_options
 @click.pass_context
-def command(
-    context: click.Context,
-    name: str,
-    project: str | None,
-    entry: str | None,
-    uses: tuple[str, ...],
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-) -> None:
+def command(context: click.Context, /, name: str, **given: Any) -> None:
     """Add a model to models.toml (begun here if there is none), and lock it.
 
     If it cannot be locked, models.toml is left as it was.
@@ -40,11 +36,11 @@ def command(
 
     done = add(
         name,
-        project,
-        entry=entry,
-        uses=uses or None,
-        include=include,
-        exclude=exclude,
+        given["project"],
+        entry=given["entry"],
+        uses=given["uses"] or None,
+        include=given["include"],
+        exclude=given["exclude"],
         repo_type=shared(context).named_type,
     )
     document = {

@@ -43,6 +43,8 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
         raise click.UsageError("give names, --lock or --lock-file", context)
     if given["output"] == "-" and given["format"] != "tar":
         raise click.UsageError("only a bundle can be written to stdout", context)
+    if given["output"] == "-" and shared(context).json:
+        raise click.UsageError("-o - and --json both want stdout", context)
     lock = given["lock_file"] or (find_lock() if given["by_lock"] else None)
     done = export(
         given["output"],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hubloader.cli._locks import change_lines, changes_document, model_document, project_option
 from hubloader.cli._options import SharedCommand
 from hubloader.cli._report import emit
+from hubloader.cli._transfer import transfer_options
 
 
 @click.command(cls=SharedCommand, short_help="Resolve models.toml into models.lock.")
@@ -19,17 +22,9 @@ from hubloader.cli._report import emit
 )
 @click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
 @click.option("--sign", type=click.Path(), metavar="KEY", help="Sign it, as models.lock.sig.")
+@transfer_options
 @click.pass_context
-def command(
-    context: click.Context,
-    names: tuple[str, ...],
-    project: str | None,
-    check: bool,
-    upgrade: bool,
-    resolve_conflicts: bool,
-    dry_run: bool,
-    sign: str | None,
-) -> None:
+def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> None:
     """Resolve models.toml into models.lock: every model to a commit, and its files to hashes.
 
     What is locked stays as long as its entry does; --upgrade moves it to where its branch is now.
@@ -38,15 +33,15 @@ def command(
     """
     from hubloader.auto.locks import lock
 
-    if names and not upgrade:
+    if names and not given["upgrade"]:
         raise click.UsageError("NAME goes with --upgrade", context)
     done = lock(
-        project,
-        check=check,
-        upgrade=names or upgrade,
-        resolve_conflicts=resolve_conflicts,
-        dry_run=dry_run,
-        sign=sign,
+        given["project"],
+        check=given["check"],
+        upgrade=names or given["upgrade"],
+        resolve_conflicts=given["resolve_conflicts"],
+        dry_run=given["dry_run"],
+        sign=given["sign"],
     )
     document = {
         "lock": done.path,

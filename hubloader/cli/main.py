@@ -1,99 +1,20 @@
-"""``hubloader``: finds the command, runs it, and turns every ending into an exit code.
+"""``hubloader``: where the process begins and ends.
 
-A command is a file in this folder, imported when it is run or listed: adding one adds a file. What
-``hubloader --version`` and ``--help`` need is small, and stays so.
-
-==== ===========================================================================================
-code meaning
-==== ===========================================================================================
-0    done
-1    failed otherwise
-2    wrong usage
-3    not found: repository, revision, file
-4    not allowed: gated, private, bad token
-5    a hash or size does not match
-6    not in the cache while offline
-7    the lock is out of date
-8    no room
-9    refused by policy
-10   a lock was held too long
-75   the network or the Hub: worth trying again
-130  interrupted (SIGINT)
-143  ended from outside (SIGTERM)
-==== ===========================================================================================
+What is here is little, and stays so: ``hubloader --version`` needs no more of it, and a signal that
+comes while the command is still being imported ends the run as any other does.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-import click
-
 from hubloader import __version__
-from hubloader.cli._options import SharedGroup
-from hubloader.cli._report import SeveralFailed, exit_code, print_errors
-from hubloader.errors import HubloaderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["cli", "main", "run"]
-
-_INTERRUPTED = 130
-_TERMINATED = 143
-_NOT_COMMANDS = frozenset({"main"})
-_PYTHON_WORDS = frozenset({"import"})  # a command of this name is in a module with a _ behind it
-
-
-class _Commands(SharedGroup):
-    """The commands of this folder, each imported when it is needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Name every command: every public module of this folder but this one."""
-        stems = (os.path.splitext(name) for name in os.listdir(os.path.dirname(__file__)))
-        return sorted(
-            stem.rstrip("_")
-            for stem, suffix in stems
-            if suffix == ".py" and not stem.startswith("_") and stem not in _NOT_COMMANDS
-        )
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        suffix = "_" if cmd_name in _PYTHON_WORDS else ""
-        module = import_module(f"hubloader.cli.{cmd_name}{suffix}")
-        command: click.Command = module.command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that ``args`` name, or say which ones are near."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            raise click.UsageError(f"there is no command {name!r}{self._near(ctx, name)}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def _near(self, ctx: click.Context, name: str) -> str:
-        from hubloader.names import suggestion  # only on the way to an error
-
-        return suggestion(name, self.list_commands(ctx))
-
-
-@click.command(
-    cls=_Commands,
-    name="hubloader",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, prog_name="hubloader", message="%(prog)s %(version)s")
-def cli() -> None:
-    """Fetch, keep and load models of the Hugging Face Hub."""
+__all__ = ["main", "run"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -103,88 +24,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: without the program's name; None for the process's own.
 
     """
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever goes wrong has been printed then."""
-    as_json = "--json" in _before_dashes(arguments)
-    ended_from_outside = _ending_as_an_interrupt()
-    try:
-        code = cli.main(list(arguments), prog_name="hubloader", standalone_mode=False)
-    except click.Abort:
-        code = _TERMINATED if ended_from_outside() else _INTERRUPTED
-        print_errors([click.ClickException("interrupted")], code, as_json=as_json)
-        return code
-    except click.ClickException as error:
-        return _refused(error, as_json=as_json)
-    except SeveralFailed as error:
-        return _failed(error.failures, as_json=as_json)
-    except HubloaderError as error:
-        return _failed((error,), as_json=as_json)
-    except Exception as error:  # noqa: BLE001  # the last place that can turn it into an exit code
-        return _unexpected(error, as_json=as_json)
-    return code if isinstance(code, int) else 0
+    given = list(arguments)
+    if given == ["--version"]:  # as the option does it, without what commands need
+        print(f"hubloader {__version__}")
+        return 0
+    from hubloader.cli._ending import watched
 
+    as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
+    with watched(as_json=as_json) as ending:
+        try:
+            from hubloader.cli._commands import execute
 
-def _ending_as_an_interrupt() -> Callable[[], bool]:
-    """Let SIGTERM end the run as Ctrl-C does: downloads are put down so that they can be resumed.
-
-    Returns:
-        Tells whether it came.
-
-    """
-    came: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, end)
-    return lambda: bool(came)
-
-
-def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
-    return arguments[: arguments.index("--")] if "--" in arguments else arguments
-
-
-def _refused(error: click.ClickException, *, as_json: bool) -> int:
-    """What click itself says: wrong usage, or a sentence that a command gave it to say."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
-        error.show()
-        return error.exit_code
-    hint = None
-    if isinstance(error, click.UsageError):
-        path = error.ctx.command_path if error.ctx is not None else "hubloader"
-        hint = f"see `{path} --help`"
-    plain = type(error)(error.format_message().rstrip("."))
-    print_errors([plain], error.exit_code, as_json=as_json, hint=hint)
-    return error.exit_code
-
-
-def _failed(failures: Sequence[HubloaderError], *, as_json: bool) -> int:
-    if _debugging():
-        raise failures[0]
-    told = [each for failure in failures for each in failure.failures or (failure,)]
-    code = exit_code(told)
-    print_errors(told, code, as_json=as_json)
-    return code
-
-
-def _unexpected(error: Exception, *, as_json: bool) -> int:
-    if _debugging():
-        raise error
-    hint = "run it with HUBLOADER_DEBUG=1 to see where it happened, and report that"
-    print_errors([error], 1, as_json=as_json, hint=hint)
-    return 1
-
-
-def _debugging() -> bool:
-    from hubloader.settings import Settings
-
-    try:
-        return Settings.from_env().debug
-    except HubloaderError:
-        return False
+            return execute(given, as_json=as_json)
+        except KeyboardInterrupt:
+            return ending.tell()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubloader.cli._options import SharedCommand, shared
 from hubloader.cli._report import SeveralFailed, emit
-from hubloader.cli._text import size_of
+from hubloader.cli._step_summary import write_step_summary
+from hubloader.cli._text import size_of, table
 from hubloader.cli._transfer import transfer_options
 
 if TYPE_CHECKING:
@@ -27,15 +28,10 @@ if TYPE_CHECKING:
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help="Bring these files.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out.")
+@click.option("--dry-run", is_flag=True, help="Show what would be fetched.")
 @transfer_options
 @click.pass_context
-def command(
-    context: click.Context,
-    names: tuple[str, ...],
-    uses: tuple[str, ...],
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-) -> None:
+def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> None:
     """Bring what a use needs of each repository into the cache.
 
     Every name is tried; what fails is reported at the end. Patterns are those of huggingface_hub:
@@ -44,24 +40,29 @@ def command(
     from hubloader.errors import HubloaderError
     from hubloader.types import parse_model_ref
 
-    repo_type = shared(context).named_type
+    repo_type, dry_run = shared(context).named_type, given["dry_run"]
     for name in names:
         parse_model_ref(name, repo_type=repo_type)  # what cannot be a name is said before the work
 
     def attempt(name: str) -> Prefetched | HubloaderError:
         from hubloader.auto.prefetch import prefetch
 
-        chosen = {"uses": uses or None, "include": include or None, "exclude": exclude or None}
+        chosen = {key: given[key] or None for key in ("uses", "include", "exclude")}
         try:
-            return prefetch(name, repo_type=repo_type, **chosen)
+            return prefetch(name, repo_type=repo_type, dry_run=dry_run, **chosen)
         except HubloaderError as error:
             return error
 
     results = [attempt(name) for name in names]
     failures = [result for result in results if isinstance(result, HubloaderError)]
     done = [result for result in results if not isinstance(result, HubloaderError)]
+    rows = [_row(each, dry_run=dry_run) for each in done]
+    write_step_summary(
+        "hubloader prefetch", ("repository", "commit", "files", "size", "state"), rows, failures
+    )
     if not (failures and shared(context).json):
-        emit(context, {"repositories": [_document(each) for each in done]}, map(_line, done))
+        document = {"dry_run": dry_run, "repositories": [_document(each) for each in done]}
+        emit(context, document, table(rows))
     if failures:
         raise SeveralFailed(failures)
 
@@ -73,11 +74,17 @@ def _document(each: Prefetched) -> dict[str, object]:
         "commit": each.commit,
         "path": str(each.path),
         "files": list(each.files),
+        "size": each.size,
         "fetched_bytes": each.fetched_bytes,
     }
 
 
-def _line(each: Prefetched) -> str:
-    came = f"fetched {size_of(each.fetched_bytes)}" if each.fetched_bytes else "all was there"
-    count = f"{len(each.files)} file{'' if len(each.files) == 1 else 's'}"
-    return f"{each.repo_id}@{each.revision} {each.commit[:12]}: {count}, {came}"
+def _row(each: Prefetched, *, dry_run: bool) -> tuple[str, ...]:
+    verb = "would fetch" if dry_run else "fetched"
+    return (
+        f"{each.repo_id}@{each.revision}",
+        each.commit[:12],
+        f"{len(each.files)} file{'' if len(each.files) == 1 else 's'}",
+        size_of(each.size),
+        f"{verb} {size_of(each.fetched_bytes)}" if each.fetched_bytes else "all was there",
+    )

@@ -9,6 +9,7 @@ import click
 from hubloader.cli._locks import change_lines, changes_document, project_option
 from hubloader.cli._options import SharedCommand
 from hubloader.cli._report import emit
+from hubloader.cli._step_summary import write_step_summary
 from hubloader.cli._text import size_of, table
 from hubloader.cli._transfer import transfer_options
 
@@ -66,6 +67,9 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
         "env": done.env,
     }
     document |= _further(done, given)
+    write_step_summary(
+        "hubloader sync", ("model", "repository", "commit", "size", "state"), _rows(done)
+    )
     emit(context, document, _lines(done, document, print_env=given["print_env"]))
 
 
@@ -103,6 +107,19 @@ def _document(model: Any) -> dict[str, Any]:
     }
 
 
+def _rows(done: Synced) -> list[tuple[str, ...]]:
+    return [
+        (
+            model.name,
+            f"{model.repo_id}@{model.revision}",
+            model.commit[:12],
+            size_of(model.size),
+            f"fetched {size_of(model.fetched_bytes)}" if model.fetched_bytes else "was there",
+        )
+        for model in done.models
+    ]
+
+
 def _lines(done: Synced, document: dict[str, Any], *, print_env: bool) -> Iterator[str]:
     if print_env:
         yield from (f"{name}={value}" for name, value in done.env.items())
@@ -112,16 +129,7 @@ def _lines(done: Synced, document: dict[str, Any], *, print_env: bool) -> Iterat
         return
     yield from change_lines(done.changes)
     if done.models:
-        yield from table(
-            (
-                model.name,
-                f"{model.repo_id}@{model.revision}",
-                model.commit[:12],
-                size_of(model.size),
-                f"fetched {size_of(model.fetched_bytes)}" if model.fetched_bytes else "was there",
-            )
-            for model in done.models
-        )
+        yield from table(_rows(done))
     yield from (f"removed {each}" for each in document.get("pruned", ()))
     if "to" in document:
         yield f"{document['to']['path']}: wrote {len(document['to']['written'])} files"

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hubloader.errors import CorruptFile, UnsupportedDtype
+from hubloader.types import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hubloader.types import TensorSpec
-
 __all__ = [
     "MAX_RANK",
     "MAX_TENSORS",
     "Naming",
+    "TensorTable",
     "WeightFile",
     "dtype_word",
     "item_bits",
@@ -107,6 +107,35 @@ class WeightFile(Protocol):
 
     def describe(self) -> str:
         """The file, or files, in words for messages."""
+
+
+class TensorTable:
+    """What readers share that keep a table of their arrays: each entry has a dtype and a shape.
+
+    A reader sets ``filename`` and ``_tensors``, and names its ``naming``.
+    """
+
+    naming: Naming
+    filename: str
+    _tensors: Mapping[str, Any]
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Nothing: such formats have none."""
+        return {}
+
+    def names(self) -> Iterable[str]:
+        """Every array, in the file's order."""
+        return self._tensors.keys()
+
+    def spec(self, name: str) -> TensorSpec:
+        """Dtype and shape, as the file says."""
+        array = self._tensors[name]
+        return TensorSpec(name, array.dtype, array.shape)
+
+    def describe(self) -> str:
+        """The file's name."""
+        return self.filename
 
 
 def item_bits(word: str) -> int | None:

@@ -19,15 +19,15 @@ from hubloader.formats.base import (
     MAX_RANK,
     MAX_TENSORS,
     Naming,
+    TensorTable,
     map_file,
     numpy_dtype,
     tensor_bytes,
 )
-from hubloader.types import TensorSpec
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -62,7 +62,7 @@ class _Array:
     pieces: tuple[tuple[int, int], ...]
 
 
-class FlaxFile:
+class FlaxFile(TensorTable):
     """A Flax checkpoint as named arrays on its mapped pages.
 
     Args:
@@ -74,6 +74,8 @@ class FlaxFile:
         UnsafeFile: it nests or counts beyond any checkpoint.
 
     """
+
+    naming: Naming = "flax"
 
     def __init__(self, path: str | os.PathLike[str], filename: str | None = None) -> None:
         self.filename = filename or os.path.basename(os.fspath(path))
@@ -87,30 +89,11 @@ class FlaxFile:
             error.filename = error.filename or self.filename
             raise
 
-    @property
-    def naming(self) -> Naming:
-        """Always Flax'."""
-        return "flax"
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """The format has none."""
-        return {}
-
-    def names(self) -> Iterable[str]:
-        """Every array, its keys joined with "/"."""
-        return self._tensors.keys()
-
-    def spec(self, name: str) -> TensorSpec:
-        """Dtype and shape, as the file says."""
-        array = self._tensors[name]
-        return TensorSpec(name, array.dtype, array.shape)
-
     def read(self, name: str) -> NDArray[Any]:
         """The array as a view on the mapped file; one that was cut is joined."""
         import numpy as np  # first use: 120 ms, and a listing needs none
 
-        array = self._tensors[name]
+        array: _Array = self._tensors[name]
         dtype = numpy_dtype(array.dtype)
         parts = [
             np.frombuffer(self._map, dtype, length // dtype.itemsize, begin)
@@ -120,10 +103,6 @@ class FlaxFile:
         if len(parts) == 1:
             return parts[0].reshape(array.shape)
         return np.concatenate([np.empty(0, dtype), *parts]).reshape(array.shape)
-
-    def describe(self) -> str:
-        """The file's name."""
-        return self.filename
 
 
 class _Reader:

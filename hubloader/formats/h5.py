@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import BackendUnavailable, CorruptFile, FormatError, UnsafeFile
-from hubloader.formats.base import MAX_RANK, Naming, dtype_word
-from hubloader.types import TensorSpec
+from hubloader.formats.base import MAX_RANK, Naming, TensorTable, dtype_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -35,13 +33,13 @@ _FILTERS = frozenset({1, 2, 3})  # deflate, shuffle, fletcher32
 
 @dataclass(frozen=True)
 class _Dataset:
-    spec: TensorSpec
-    path: str
-    dtype: Any
+    dtype: str
+    shape: tuple[int, ...]
+    stored: Any  # numpy's dtype, with the file's order of bytes
     offset: int | None  # where its bytes lie in one piece in the file, None if they do not
 
 
-class H5File:
+class H5File(TensorTable):
     """A Keras weight file as named arrays.
 
     Args:
@@ -54,6 +52,8 @@ class H5File:
         CorruptFile: no HDF5 file, or a damaged one.
 
     """
+
+    naming: Naming = "tf"
 
     def __init__(self, path: str | os.PathLike[str], filename: str | None = None) -> None:
         self._path = os.fspath(path)
@@ -72,40 +72,18 @@ class H5File:
             ) from error
         self._tensors = walked.found
 
-    @property
-    def naming(self) -> Naming:
-        """Always TensorFlow's."""
-        return "tf"
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """Nothing that a loader uses."""
-        return {}
-
-    def names(self) -> Iterable[str]:
-        """Every dataset's path inside the file."""
-        return self._tensors.keys()
-
-    def spec(self, name: str) -> TensorSpec:
-        """Dtype and shape, from the dataset's header."""
-        return self._tensors[name].spec
-
     def read(self, name: str) -> NDArray[Any]:
         """The array: mapped where it lies in one piece, as Keras writes it, else read."""
         import numpy as np  # first use: h5py has it in memory already
 
         dataset = self._tensors[name]
         if dataset.offset is not None:
-            return np.memmap(
-                self._path, dataset.dtype, "c", dataset.offset, dataset.spec.shape
-            ).view(np.ndarray)
+            return np.memmap(self._path, dataset.stored, "c", dataset.offset, dataset.shape).view(
+                np.ndarray
+            )
         with _library().File(self._path, "r") as file:
-            array: NDArray[Any] = file[dataset.path][()]
+            array: NDArray[Any] = file[name][()]
             return array
-
-    def describe(self) -> str:
-        """The file's name."""
-        return self.filename
 
 
 class _Walk:
@@ -160,10 +138,11 @@ class _Walk:
         if self._budget < 0:
             raise UnsafeFile("the arrays together are far larger than the file")
         self._check_filters(dataset, name)
-        spec = TensorSpec(name, dtype_word(dataset.dtype), tuple(dataset.shape))
         contiguous = dataset.chunks is None and 0 not in dataset.shape
         offset = dataset.id.get_offset() if contiguous else None
-        self.found[name] = _Dataset(spec, name, dataset.dtype, offset)
+        self.found[name] = _Dataset(
+            dtype_word(dataset.dtype), tuple(dataset.shape), dataset.dtype, offset
+        )
 
     @staticmethod
     def _check_filters(dataset: Any, name: str) -> None:

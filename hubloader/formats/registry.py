@@ -6,7 +6,7 @@ file                              format                             read by
 ``model[.variant].safetensors``   safetensors (and ``.index.json``)  ``safetensors.py``
 ``pytorch_model[.variant].bin``   PyTorch pickle (and index)         ``torch_pickle.py``
 ``tf_model[.variant].h5``         Keras HDF5                         ``h5.py``
-``flax_model[.variant].msgpack``  Flax MessagePack                   ``flax_msgpack.py``
+``flax_model[.variant].msgpack``  Flax MessagePack (and index)       ``flax_msgpack.py``
 ================================  =================================  ==================
 
 Safetensors before everything, then the framework's own format, then the others: every backend reads
@@ -133,8 +133,7 @@ def _candidates(policy: WeightPolicy) -> Iterator[WeightChoice]:
     for name in policy.formats():
         stem, suffix = _STEMS[name]
         yield WeightChoice(f"{stem}{mark}{suffix}", name, sharded=False)
-        if name in {"safetensors", "pickle", "h5"}:
-            yield WeightChoice(f"{stem}{suffix}.index{mark}.json", name, sharded=True)
+        yield WeightChoice(f"{stem}{suffix}.index{mark}.json", name, sharded=True)
 
 
 def open_weights(files: FileSet, policy: WeightPolicy) -> WeightFile:

@@ -26,17 +26,17 @@ from hubloader.formats.base import (
     MAX_RANK,
     MAX_TENSORS,
     Naming,
+    TensorTable,
     map_file,
     numpy_dtype,
     tensor_bytes,
 )
 from hubloader.formats.pickled_names import Storage, StoredTensor, storage_from_id
 from hubloader.formats.tensor_pickle import MAX_PICKLE, load_pickle
-from hubloader.types import TensorSpec
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -48,7 +48,7 @@ _MAX_RECORDS = MAX_TENSORS
 _OVERHEAD = 1.05  # what zip's own bookkeeping may add
 
 
-class TorchPickleFile:
+class TorchPickleFile(TensorTable):
     """A ``.bin`` or ``.pt`` file as named arrays on its mapped pages.
 
     Args:
@@ -61,6 +61,8 @@ class TorchPickleFile:
 
     """
 
+    naming: Naming = "pt"
+
     def __init__(self, path: str | os.PathLike[str], filename: str | None = None) -> None:
         self.filename = filename or os.path.basename(os.fspath(path))
         self._map = map_file(path)
@@ -72,30 +74,11 @@ class TorchPickleFile:
             error.filename = error.filename or self.filename
             raise
 
-    @property
-    def naming(self) -> Naming:
-        """Always PyTorch's."""
-        return "pt"
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """The format has none."""
-        return {}
-
-    def names(self) -> Iterable[str]:
-        """Every tensor of the state dict, in its order."""
-        return self._tensors.keys()
-
-    def spec(self, name: str) -> TensorSpec:
-        """Dtype and shape, as the pickle says."""
-        tensor = self._tensors[name]
-        return TensorSpec(name, tensor.dtype, tensor.shape)
-
     def read(self, name: str) -> NDArray[Any]:
         """The tensor as a view on the mapped file, with PyTorch's strides."""
         import numpy as np  # first use: 120 ms, and a listing needs none
 
-        tensor = self._tensors[name]
+        tensor: StoredTensor = self._tensors[name]
         dtype = numpy_dtype(tensor.dtype)
         start = self._places[tensor.storage.key][0] + tensor.offset * dtype.itemsize
         if 0 in tensor.shape:
@@ -103,10 +86,6 @@ class TorchPickleFile:
         strides = tuple(step * dtype.itemsize for step in tensor.strides)
         array: NDArray[Any] = np.ndarray(tensor.shape, dtype, self._map, start, strides)
         return array
-
-    def describe(self) -> str:
-        """The file's name."""
-        return self.filename
 
 
 _Places = dict[str, tuple[int, int]]  # storage key -> first byte in the file, length in bytes
@@ -216,6 +195,8 @@ def _checked(state: Any, places: _Places) -> dict[str, StoredTensor]:
         for name, value in state.items()
         if isinstance(name, str) and isinstance(value, StoredTensor)
     }
+    if not tensors and isinstance(state.get("state_dict"), dict):  # as trainers' checkpoints are
+        return _checked(state["state_dict"], places)
     if not tensors and state:
         keys = ", ".join(sorted(map(str, state))[:5])
         raise CorruptFile(f"the checkpoint holds no tensors at its top level, only: {keys}")

@@ -45,6 +45,7 @@ from hubloader.transport.auth import Credential, Origin
 from hubloader.transport.base import Headers, Request, Timeouts, shown
 from hubloader.transport.deadline import within
 from hubloader.transport.floor import FlooredResponse
+from hubloader.transport.health import OriginHealth
 from hubloader.transport.redirects import Redirecting, RedirectPolicy
 from hubloader.transport.retry import Retrying, RetryPolicy
 from hubloader.types import CommitHash, Manifest
@@ -91,6 +92,7 @@ class HubClient:
             ``timeouts.idle``; 0 for no floor.
         clock: counts seconds.
         sleep: waits seconds.
+        health: what the process knows of the origins; None to begin knowing nothing.
 
     """
 
@@ -107,7 +109,9 @@ class HubClient:
         min_rate: float = 1024.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        health: OriginHealth | None = None,
     ) -> None:
+        self.health = health or OriginHealth(clock)
         self.urls = HubUrls(endpoint)
         self._home = Origin.of(endpoint)
         self._signed = token is not None
@@ -117,7 +121,7 @@ class HubClient:
         self._clock = clock
         policy = RedirectPolicy(Credential.bound(endpoint, token))
         self._transport: Transport = Retrying(
-            Redirecting(transport, policy), retry, clock=clock, sleep=sleep
+            Redirecting(transport, policy), retry, clock=clock, sleep=sleep, health=self.health
         )
 
     @property

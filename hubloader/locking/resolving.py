@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from hubloader.errors import (
     CacheMiss,
@@ -26,17 +27,21 @@ from hubloader.locking.several import as_one
 from hubloader.locking.values import Lock, LockedFile, LockedModel
 from hubloader.resolve.manifest import shards_in_index
 from hubloader.resolve.needs import needs
+from hubloader.resolve.progress import Share
 from hubloader.types import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from hubloader.hub.listing import Info
     from hubloader.locking.desk import Desk
     from hubloader.locking.values import ModelSpec, Project
     from hubloader.types import CommitHash, Manifest
 
 __all__ = ["Todo", "lock_project", "outdated", "todo"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,22 @@ class Todo:
     spec: ModelSpec
     kept: LockedModel | None = None
     commit: CommitHash | None = None
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What the listing says of an entry: all but the sha256 of what git keeps."""
+
+    spec: ModelSpec
+    manifest: Manifest
+    info: Info
+    chosen: tuple[str, ...]
+    absent: tuple[str, ...]
+
+    @property
+    def git(self) -> tuple[str, ...]:
+        """The chosen files that git itself keeps."""
+        return tuple(n for n in self.chosen if self.manifest.entries[n].sha256 is None)
 
 
 def todo(project: Project, lock: Lock, upgrade: Callable[[str], bool]) -> tuple[Todo, ...]:
@@ -81,20 +102,77 @@ def lock_project(desk: Desk, project: Project, lock: Lock, upgrade: Callable[[st
         HubloaderError: entries that could not be resolved; all were tried.
 
     """
-    models: list[LockedModel] = []
+    todos = todo(project, lock, upgrade)
     failures: list[HubloaderError] = []
-    for each in todo(project, lock, upgrade):
-        try:
-            models.append(each.kept or lock_model(desk, each.spec, each.commit))
-        except HubloaderError as error:  # noqa: PERF203  # every entry is tried
-            failures.append(error)
+    wanted = [each for each in todos if each.kept is None]
+    drafts = _side_by_side(
+        desk, [partial(_draft, desk, each.spec, each.commit) for each in wanted], failures
+    )
+    found = [draft for draft in drafts if draft is not None]
+    with _counted(desk, found) as desks:
+        jobs = [partial(_finish, own, draft) for own, draft in zip(desks, found, strict=True)]
+        models = _side_by_side(desk, jobs, failures)
     if failures:
         raise as_one(failures)
-    return Lock(tuple(models))
+    kept = [each.kept for each in todos]
+    return Lock(tuple(model for model in (*kept, *models) if model is not None))
+
+
+def _side_by_side(
+    desk: Desk, jobs: Sequence[Callable[[], T]], failures: list[HubloaderError]
+) -> list[T | None]:
+    """What each job gives, in order; None for those that failed, whose errors are gathered."""
+    if not jobs:
+        return []
+    from hubloader.resolve.workers import Stop, run_all  # first use
+
+    results: list[T | None] = [None] * len(jobs)
+    errors: dict[int, HubloaderError] = {}
+
+    def run(number: int) -> None:
+        try:
+            results[number] = jobs[number]()
+        except HubloaderError as error:
+            errors[number] = error
+
+    run_all([partial(run, n) for n in range(len(jobs))], desk.settings.max_workers, Stop())
+    failures += [errors[number] for number in sorted(errors)]
+    return results
+
+
+@contextlib.contextmanager
+def _counted(desk: Desk, drafts: Sequence[_Draft]) -> Iterator[list[Desk]]:
+    """A desk for each draft: together they report as one, and have the connections of one."""
+    sizes = {
+        f"{draft.spec.name}/{file.filename}": file.entry.size
+        for draft in drafts
+        for file in desk.plan(draft.manifest, draft.git).downloads
+    }
+    tracker = desk.tracker()
+    at_once = max(1, min(desk.settings.max_workers, len(drafts)))
+    settings = replace(
+        desk.settings,
+        max_workers=max(1, desk.settings.max_workers // at_once),
+        limit_rate=desk.settings.limit_rate / at_once,
+    )
+    if sizes:
+        tracker.begin(sizes)
+    try:
+        yield [
+            replace(desk, settings=settings, tracker=partial(Share, tracker, draft.spec.name))
+            for draft in drafts
+        ]
+    finally:
+        if sizes:
+            tracker.end()
 
 
 def lock_model(desk: Desk, spec: ModelSpec, commit: CommitHash | None = None) -> LockedModel:
     """Resolve one entry, at ``commit`` instead of where its revision is now if that is given."""
+    return _finish(desk, _draft(desk, spec, commit))
+
+
+def _draft(desk: Desk, spec: ModelSpec, commit: CommitHash | None) -> _Draft:
     with about(repo_id=str(spec.repo), revision=spec.revision):
         if not desk.online:
             raise CacheMiss(
@@ -106,11 +184,16 @@ def lock_model(desk: Desk, spec: ModelSpec, commit: CommitHash | None = None) ->
         chosen, absent = _choose(desk, spec, manifest)
         with contextlib.suppress(CacheReadOnly):  # the listing is worth keeping, no more
             desk.store.write_manifest(manifest)
-        described = _described(desk, manifest, chosen)
-        git = [name for name in chosen if described.entries[name].sha256 is None]
-        paths = desk.bring(described, git)
-        files = tuple(_locked(desk, described, name, paths) for name in chosen)
-        configs = {n: paths[n].read_bytes() for n in git if may_ask_for_code(n)}
+        return _Draft(spec, _described(desk, manifest, chosen), info, chosen, absent)
+
+
+def _finish(desk: Desk, draft: _Draft) -> LockedModel:
+    """Fetch and hash what git keeps: the Hub names no sha256 for that."""
+    spec, manifest, chosen = draft.spec, draft.manifest, draft.chosen
+    with about(repo_id=str(spec.repo), revision=spec.revision):
+        paths = desk.bring(manifest, draft.git)
+        files = tuple(_locked(desk, manifest, name, paths) for name in chosen)
+        configs = {n: paths[n].read_bytes() for n in draft.git if may_ask_for_code(n)}
         return LockedModel(
             name=spec.name,
             repo=spec.repo,
@@ -118,10 +201,10 @@ def lock_model(desk: Desk, spec: ModelSpec, commit: CommitHash | None = None) ->
             revision=spec.revision,
             commit=manifest.commit,
             files=tuple(sorted(files, key=lambda file: file.path.encode())),
-            license=info.license,
-            gated=info.gated,
+            license=draft.info.license,
+            gated=draft.info.gated,
             risk=risks(chosen, configs),
-            absent=absent,
+            absent=draft.absent,
         )
 
 

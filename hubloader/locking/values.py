@@ -41,7 +41,7 @@ __all__ = [
 
 USES = ("tokenizer", "torch", "tf", "numpy", "all")
 DEFAULT_USES = ("tokenizer", "torch")
-FORMATS = ("safetensors", "bin", "h5")
+FORMATS = ("safetensors", "bin", "h5", "msgpack")
 RISKS = ("pickle", "remote-code")
 _PINS = "pin"  # refs/hubloader/pin/ is the folder of pins, so no entry's ref can be called so
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,95}")

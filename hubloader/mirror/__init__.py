@@ -1,4 +1,4 @@
-"""A Hub endpoint over a folder of repositories.
+"""A Hub endpoint over a folder of repositories, or over the Hub cache.
 
 ``hubloader serve`` on the command line, ``MirrorServer`` in programs and tests. Needs aiohttp: the
 extra ``serve``.

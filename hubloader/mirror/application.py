@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hubloader.hub.urls import Route, RouteKind
-    from hubloader.mirror.library import FolderLibrary
+    from hubloader.mirror.library import Library
     from hubloader.mirror.signing import Signer
     from hubloader.mirror.snapshot import ServedFile, Snapshot
     from hubloader.types import RepoId
@@ -64,13 +65,14 @@ EXPANDED_PAGE_SIZE: Final = 50
 _READS = frozenset({"GET", "HEAD"})
 _TRUE = frozenset({"1", "true"})
 _MAX_DIGITS = 10
+_NAME_PLACE = r"^(/api/(?:models|datasets|spaces)/|/(?:datasets/|spaces/)?){}(?=[/?]|$)"
 _log = logging.getLogger(__name__)
 
 
 class Endpoint:
     """Answers what ``HF_ENDPOINT`` is asked; ``content_port`` is the ``ContentOrigin``'s."""
 
-    def __init__(self, library: FolderLibrary, signer: Signer, content_port: int) -> None:
+    def __init__(self, library: Library, signer: Signer, content_port: int) -> None:
         self._library = library
         self._signer = signer
         self._content_port = content_port
@@ -174,6 +176,10 @@ class Endpoint:
         file = snapshot.files.get(route.path)
         if file is None:
             raise EntryNotFound("Entry not found", revision=snapshot.commit)
+        if not file.is_here:  # no EntryNotFound: clients would remember that there is no such file
+            return _refuse(
+                Refusal(404, None, f"{route.path} is not in this cache"), snapshot.commit
+            )
         if file.entry.is_lfs:
             return self._to_content(request, snapshot, file)
         headers = {
@@ -209,7 +215,7 @@ class Endpoint:
 class ContentOrigin:
     """Hands out LFS content to whoever bears an address signed by the endpoint."""
 
-    def __init__(self, library: FolderLibrary, signer: Signer) -> None:
+    def __init__(self, library: Library, signer: Signer) -> None:
         self._library = library
         self._signer = signer
 
@@ -250,7 +256,9 @@ def _not_found(error: NotFound, token: str | None) -> web.Response:
 
 
 def _moved(request: web.Request, asked: RepoId, canonical: RepoId) -> web.Response:
-    path = request.raw_path.replace(f"/{asked}", f"/{canonical}", 1)
+    # the whole name, where names stand: one that is called "model" is in "/api/models" too
+    place = _NAME_PLACE.format(re.escape(str(asked)))
+    path = re.sub(place, lambda found: f"{found[1]}{canonical}", request.raw_path, count=1)
     text = f"Temporary Redirect. Redirecting to {path}"
     return web.Response(status=307, text=text, headers={"Location": path})
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hubloader.errors import RepositoryNotFound, RevisionNotFound
 from hubloader.mirror.config import CONFIG_NAME, MirrorConfig, read_config, repo_label
@@ -25,25 +25,59 @@ from hubloader.names import is_commit, is_short_commit
 from hubloader.types import DEFAULT_REVISION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hubloader.mirror.snapshot import ServedFile, Stamp
     from hubloader.types import RepoId
 
-__all__ = ["FolderLibrary"]
+__all__ = ["FolderLibrary", "Library", "short_ref"]
 
 _TYPE_FOLDERS = frozenset({"datasets", "spaces"})
 _FULL_REFS = ("refs/heads/", "refs/tags/")
+
+
+class Library(Protocol):
+    """What a mirror serves: repositories, at revisions. Used from several threads at once.
+
+    The methods are described where they are implemented: ``FolderLibrary``, ``CacheLibrary``.
+    """
+
+    @property
+    def root(self) -> Path:
+        """The folder that has to be there."""
+
+    def config(self) -> MirrorConfig:
+        """What is special of which repository."""
+
+    def canonical(self, repo: RepoId) -> RepoId:
+        """The repository's present id."""
+
+    def revisions(self, repo: RepoId) -> Mapping[str, str]:
+        """The branches and tags, ``main`` first."""
+
+    def snapshot(self, repo: RepoId, revision: str) -> Snapshot:
+        """What a revision holds."""
+
+    def known_file(self, repo: RepoId, revision: str, filename: str) -> Snapshot | None:
+        """The snapshot of a full commit, if it needs no second look."""
+
+    def by_digest(self, sha256: str) -> ServedFile | None:
+        """The LFS file with this content."""
 
 
 class FolderLibrary:
     """The repositories below ``root``. Safe to use from several threads."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        self._root = Path(root)
         self._config: tuple[Stamp | None, MirrorConfig] = (None, MirrorConfig())
         self._snapshots: dict[str, Snapshot] = {}
         self._by_digest: dict[str, ServedFile] = {}
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
 
     def config(self) -> MirrorConfig:
         """What ``hub.json`` says now.
@@ -90,7 +124,7 @@ class FolderLibrary:
         folders = self.revisions(repo)
         if not folders:
             raise RepositoryNotFound("Repository not found", repo_id=str(repo))
-        folder = folders.get(_short_ref(revision))
+        folder = folders.get(short_ref(revision))
         if folder is not None:
             return self._take(folder)
         if is_commit(revision) or is_short_commit(revision):
@@ -132,7 +166,8 @@ class FolderLibrary:
         return snapshot
 
 
-def _short_ref(revision: str) -> str:
+def short_ref(revision: str) -> str:
+    """A revision without ``refs/heads/`` or ``refs/tags/``."""
     for prefix in _FULL_REFS:
         if revision.startswith(prefix):
             return revision.removeprefix(prefix)

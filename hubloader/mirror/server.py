@@ -23,7 +23,7 @@ from aiohttp import web
 from hubloader.errors import NotFound
 from hubloader.hub.headers import REQUEST_ID
 from hubloader.mirror.application import ContentOrigin, Endpoint
-from hubloader.mirror.library import FolderLibrary
+from hubloader.mirror.library import FolderLibrary, Library
 from hubloader.mirror.signing import Signer
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class LoggedRequest:
 
 
 class MirrorServer:
-    """Serves the repositories below a folder as a Hub endpoint.
+    """Serves the repositories below a folder, or of a cache, as a Hub endpoint.
 
     Args:
-        root: the folder; ``library.py`` says how it is laid out.
+        root: the folder, ``library.py`` says how it is laid out; or another library.
         host: the address to listen on.
         port: the endpoint's port; 0 takes a free one, and ``url`` says which.
         content_port: the port of the second origin, where LFS content comes from; 0 likewise.
@@ -75,7 +75,7 @@ class MirrorServer:
 
     def __init__(
         self,
-        root: str | os.PathLike[str],
+        root: str | os.PathLike[str] | Library,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
@@ -84,7 +84,9 @@ class MirrorServer:
         access_log: logging.Logger | None = None,
         middlewares: Sequence[Middleware] = (),
     ) -> None:
-        self.library = FolderLibrary(root)
+        self.library: Library = (
+            FolderLibrary(root) if isinstance(root, (str, os.PathLike)) else root
+        )
         self.host = host
         self.port = port
         self.content_port = content_port
@@ -172,7 +174,8 @@ class MirrorServer:
         if not self.library.root.is_dir():
             raise NotFound(
                 f"there is no folder {str(self.library.root)!r} to serve",
-                hint="give the folder that holds <org>/<name>/… with --root",
+                hint="give the folder that holds <org>/<name>/… with --root; without it, the cache "
+                "is served",
             )
         self.library.config()
         endpoint = _listen(self.host, self.port)

@@ -34,7 +34,16 @@ from hubloader.types import CommitHash, Entry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LFS_SIZE", "ServedFile", "Snapshot", "Stamp", "stamp_of", "take_snapshot"]
+__all__ = [
+    "LFS_SIZE",
+    "ServedFile",
+    "Snapshot",
+    "Stamp",
+    "folders_of",
+    "served",
+    "stamp_of",
+    "take_snapshot",
+]
 
 LFS_SIZE: Final = 10 * 1000 * 1000  # bytes: the Hub takes no larger file into git
 _HIDDEN: Final = frozenset({".git", ".hubloader", ".cache/huggingface"})
@@ -56,7 +65,8 @@ class ServedFile:
     """A file of a snapshot: where it is, what it was when it was hashed, how the Hub names it.
 
     ``settled`` is False when the file was so fresh that a later change could bear the same stamp.
-    ``pointer_size`` is the length of the LFS pointer in bytes, 0 for a regular file.
+    ``pointer_size`` is the length of the LFS pointer in bytes, 0 for a regular file. ``path`` is ""
+    for a file that is listed, and not here.
     """
 
     path: str
@@ -64,6 +74,11 @@ class ServedFile:
     entry: Entry
     pointer_size: int = 0
     settled: bool = True
+
+    @property
+    def is_here(self) -> bool:
+        """Whether there is a content to send."""
+        return bool(self.path)
 
     def is_current(self) -> bool:
         """Whether the file on disk is still the one that was hashed."""
@@ -104,12 +119,12 @@ def take_snapshot(folder: str, lfs: tuple[str, ...], previous: Snapshot | None =
     """
     known = previous.files if previous is not None else {}
     files = {
-        filename: _served(path, filename, lfs, known.get(filename))
+        filename: served(path, filename, lfs, known.get(filename))
         for filename, path in sorted(_walk(folder, ""))
     }
     if previous is not None and files == known:
         return previous
-    folders = _folders(files)
+    folders = folders_of(files)
     return Snapshot(CommitHash(commit_id(folders.pop(""))), files, folders)
 
 
@@ -133,7 +148,8 @@ def _is_storable(filename: str) -> bool:
     return True
 
 
-def _served(path: str, filename: str, lfs: tuple[str, ...], known: ServedFile | None) -> ServedFile:
+def served(path: str, filename: str, lfs: tuple[str, ...], known: ServedFile | None) -> ServedFile:
+    """Hash the file at ``path``, unless ``known`` is what it still is."""
     if known is not None and known.path == path and known.is_current():
         return known
     with open(path, "rb") as stream:
@@ -165,7 +181,7 @@ def _matchers(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[st
     return any_of([p for p in patterns if "/" not in p]), any_of([p for p in patterns if "/" in p])
 
 
-def _folders(files: Mapping[str, ServedFile]) -> dict[str, str]:
+def folders_of(files: Mapping[str, ServedFile]) -> dict[str, str]:
     """The git id of every folder that holds a file, the root ("") included."""
     children: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list, {"": []})
     for filename, file in files.items():

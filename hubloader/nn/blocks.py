@@ -20,24 +20,31 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "activate",
+    "backward_mask",
     "check_length",
+    "is_known",
     "key_mask",
+    "last_token",
     "log_bucket_table",
     "mean_of_tokens",
     "merge_heads",
     "positions_after_padding",
     "relative_distances",
+    "repeat_heads",
     "rotary_frequencies",
     "rotary_tables",
     "rotate",
+    "rotate_pairs",
     "split_heads",
     "t5_bucket_table",
+    "take_tokens",
     "window_mask",
 ]
 
 ACTIVATIONS: Mapping[str, Callable[[Kit, Tensor], Tensor]] = {
     "gelu": lambda nn, x: nn.gelu(x),
     "gelu_python": lambda nn, x: nn.gelu(x),
+    "gelu_10": lambda nn, x: nn.clip(nn.gelu(x), -10, 10),
     "gelu_new": lambda nn, x: nn.gelu_tanh(x),
     "gelu_fast": lambda nn, x: nn.gelu_tanh(x),
     "gelu_pytorch_tanh": lambda nn, x: nn.gelu_tanh(x),
@@ -46,6 +53,10 @@ ACTIVATIONS: Mapping[str, Callable[[Kit, Tensor], Tensor]] = {
     "quick_gelu": lambda nn, x: x * nn.sigmoid(1.702 * x),
     "relu": lambda nn, x: nn.relu(x),
     "relu2": lambda nn, x: nn.relu(x) * nn.relu(x),
+    "relu6": lambda nn, x: nn.clip(x, 0, 6),
+    "leaky_relu": lambda nn, x: nn.relu(x) - 0.01 * nn.relu(-x),
+    "hardswish": lambda nn, x: x * nn.clip(x + 3.0, 0, 6) / 6.0,
+    "sqrtsoftplus": lambda nn, x: nn.softplus(x) ** 0.5,
     "sigmoid": lambda nn, x: nn.sigmoid(x),
     "silu": lambda nn, x: nn.silu(x),
     "swish": lambda nn, x: nn.silu(x),
@@ -98,6 +109,25 @@ def mean_of_tokens(nn: Kit, hidden: Tensor, attention_mask: Tensor | None) -> Te
     else:
         mask = nn.cast_like(nn.cast_bool(attention_mask), hidden)[:, :, None]
     return nn.sum(hidden * mask, 1) / nn.clip(nn.sum(mask, 1), 1, 2**31 - 1)
+
+
+def backward_mask(
+    nn: Kit, like: Tensor, mask: Tensor | None, window: int | None = None
+) -> Tensor:
+    """Let a query see real keys up to its own place: bool, broadcasts to (B, 1, T, T).
+
+    Args:
+        nn: the kit.
+        like: (B, T, ...), for its length and place.
+        mask: what ``key_mask`` gave.
+        window: tokens that a query sees at most, itself among them; None: all behind it.
+
+    """
+    position = nn.arange(nn.shape(like)[1], like)
+    distance = position[:, None] - position[None, :]
+    behind = distance >= 0 if window is None else (distance >= 0) & (distance < window)
+    behind = behind[None, None]
+    return behind if mask is None else behind & mask
 
 
 def window_mask(nn: Kit, like: Tensor, reach: int, mask: Tensor | None) -> Tensor:
@@ -228,6 +258,73 @@ def rotate(nn: Kit, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = tables
     left, right = nn.split(x, 2)
     return x * cos + nn.concat([-right, left], -1) * sin
+
+
+def rotate_pairs(nn: Kit, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate each two neighbouring numbers of x (B, H, T, D) by their position's angle.
+
+    Args:
+        nn: the kit.
+        x: (B, H, T, D).
+        tables: cosines and sines, both (T, D // 2): one angle for each pair.
+
+    """
+    cos, sin = tables
+    b, h, t, d = nn.shape(x)
+    pairs = nn.reshape(x, (b, h, t, d // 2, 2))
+    left, right = pairs[..., 0], pairs[..., 1]
+    turned = [left * cos - right * sin, right * cos + left * sin]
+    return nn.reshape(nn.concat([part[..., None] for part in turned], -1), (b, h, t, d))
+
+
+def repeat_heads(nn: Kit, x: Tensor, times: int) -> Tensor:
+    """Give each head to ``times`` neighbouring queries' heads: (B, H, T, D) -> (B, H*times, T, D)."""
+    if times == 1:
+        return x
+    b, heads, t, width = nn.shape(x)
+    return nn.reshape(nn.concat([x[:, :, None]] * times, 2), (b, heads * times, t, width))
+
+
+def take_tokens(nn: Kit, x: Tensor, index: Tensor) -> Tensor:
+    """Take one token of each text: x (B, T, ...) at int index (B,) -> (B, ...)."""
+    b, t, *rest = nn.shape(x)
+    rows = nn.cast_int(nn.arange(b, x)) * t + nn.cast_int(index)
+    return nn.take(nn.reshape(x, (-1, *rest)), rows)
+
+
+def last_token(nn: Kit, hidden: Tensor, input_ids: Tensor, padding: int | None) -> Tensor:
+    """Take each text's last token that is no padding, wherever the padding is.
+
+    Args:
+        nn: the kit.
+        hidden: (B, T, width).
+        input_ids: (B, T).
+        padding: its id; None: there is none, and every text ends where the batch does.
+
+    Returns:
+        (B, width); of the first token, for a text of nothing but padding.
+
+    Raises:
+        ValueError: there are several texts, and no padding is known.
+
+    """
+    if padding is None:
+        rows = nn.shape(input_ids)[0]
+        if isinstance(rows, int) and rows != 1:
+            raise ValueError(
+                "Cannot handle batch sizes > 1 if no padding token is defined: set pad_token_id in "
+                "the model's config to the tokenizer's"
+            )
+        return hidden[:, -1]
+    real = nn.cast_int(input_ids != padding)
+    before = nn.cumsum(real, 1) - real
+    up_to_the_last = nn.cast_int(nn.sum(real, 1)[:, None] > before)
+    return take_tokens(nn, hidden, nn.clip(nn.sum(up_to_the_last, 1) - 1, 0, 2**31 - 1))
+
+
+def is_known(nn: Kit, condition: Tensor) -> bool:
+    """Whether a boolean tensor holds everywhere; False inside a graph, which knows no data."""
+    return nn.masks_nothing(condition)
 
 
 def check_length(nn: Kit, input_ids: Tensor, limit: int) -> None:

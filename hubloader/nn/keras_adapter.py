@@ -53,6 +53,27 @@ class KerasLayer(keras.Model):  # type: ignore[misc]  # keras has no types
         given = {name: value for name, value in named.items() if value is not None}
         return super().__call__(given, training=training)
 
+    @staticmethod
+    def spec(shape: tuple[int | None, ...], name: str) -> Any:
+        """What a graph takes under a name: whole numbers of a shape, None where any size will do."""
+        return tf.TensorSpec(shape, tf.int32, name=name)
+
+    @staticmethod
+    def serving(model: Any, spec: Mapping[str, Any]) -> Any:
+        """Trace a model for a SavedModel: named inputs, and its outputs by name."""
+
+        @tf.function(input_signature=[dict(spec)])  # type: ignore[untyped-decorator]  # no types
+        def serve(inputs: Any) -> Any:
+            return dict(model(inputs, training=False))
+
+        return serve.get_concrete_function()
+
+    @staticmethod
+    def register(cls: type[Any]) -> type[Any]:
+        """Let Keras find a class of models by the name that a ``.keras`` file holds."""
+        made: type[Any] = keras.saving.register_keras_serializable("hubloader", cls.__name__)(cls)
+        return made
+
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
         """Compute on a mapping; Keras' own entry."""
         if not training:

@@ -73,12 +73,16 @@ class _NormMaker(Protocol):
     def __call__(self, width: int, /, *, eps: float = 1e-5, bias: bool = True) -> Any: ...
 
 
+class _RMSNormMaker(Protocol):
+    def __call__(self, width: int, /, *, eps: float = 1e-6, offset: float = 0.0) -> Any: ...
+
+
 class _DropoutMaker(Protocol):
     def __call__(self, p: float = 0.5) -> Any: ...
 
 
 class Kit(ABC):
-    """What a framework gives to architectures: a module base, seven layers, ops, and loading.
+    """What a framework gives to architectures: a module base, eight layers, ops, and loading.
 
     A kit grows by reason only: a new op enters all kits at once, with its row in
     ``tests/contract/test_kits.py``.
@@ -94,12 +98,15 @@ class Kit(ABC):
     """Rows of weight (rows, width): int (...) -> (..., width). The padding row has no gradient."""
     LayerNorm: _NormMaker
     """Mean 0 and variance 1 over the last axis, then scaled and shifted."""
+    RMSNorm: _RMSNormMaker
+    """Mean square 1 over the last axis, then times ``offset`` + weight (Gemma's offset is 1)."""
     Dropout: _DropoutMaker
     """Zeroes a share ``p`` while training, nothing otherwise; ``.p`` is readable."""
     Identity: Callable[[], Any]
     ModuleList: Callable[[Sequence[Any]], Any]
     Conv1d: Callable[..., Any]
-    """Over tokens, to the same length: weight (out, in, kernel), x (B, T, in) -> (B, T, out)."""
+    """Over tokens, to the same length: weight (out, in // groups, kernel), of which the kernel is
+    odd, x (B, T, in) -> (B, T, out); ``groups`` and ``bias`` by keyword."""
 
     def __init__(self) -> None:
         self._bound: dict[tuple[type[Layer], type | None, str], type[Any]] = {}
@@ -201,6 +208,10 @@ class Kit(ABC):
         """
 
     @abstractmethod
+    def weight(self, module: Any, name: str, shape: tuple[int, ...]) -> None:
+        """Give a layer a parameter of its own under ``module.<name>``, as checkpoints name it."""
+
+    @abstractmethod
     def train(self, module: Any, mode: bool = True) -> None:
         """Switch dropout on or off, in the module and in everything below it."""
 
@@ -280,7 +291,22 @@ class Kit(ABC):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """X (..., T, N) at index (T, S) on the last axis: (..., T, S)."""
 
+    @abstractmethod
+    def detached(self, x: Tensor) -> Tensor:
+        """The same numbers, through which no gradient flows."""
+
     # --- arithmetic -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
+        """Convolve each channel of x (B, T, C) over tokens with its own taps (C, odd kernel).
+
+        Zeros lie beyond both ends: (B, T, C).
+        """
+
+    @abstractmethod
+    def fourier(self, x: Tensor) -> Tensor:
+        """Real part of the discrete Fourier transform over the last two axes, in float32."""
 
     @abstractmethod
     def gelu(self, x: Tensor) -> Tensor:
@@ -341,6 +367,7 @@ class Kit(ABC):
         *,
         dropout: float = 0.0,
         scale: float | None = None,
+        softcap: float | None = None,
         trace: Trace = UNTRACED,
     ) -> Tensor:
         """softmax(q kᵀ · scale + bias, where mask) v.
@@ -353,6 +380,7 @@ class Kit(ABC):
             bias: float, added to the scores, broadcastable to (B, H, T, S).
             dropout: share of the probabilities to drop; give 0 unless training.
             scale: of q kᵀ; D ** -0.5 if None.
+            softcap: bends q kᵀ · scale, softly, to stay within ± this; no bound if None.
             trace: keeps the probabilities if asked to.
 
         Returns:

@@ -83,6 +83,22 @@ class LayerNorm(Tree):
         return y
 
 
+class RMSNorm(Tree):
+    """The mean square in float32."""
+
+    def __init__(self, width: int, /, *, eps: float = 1e-6, offset: float = 0.0) -> None:
+        self._eps, self._offset = np.float32(eps), np.float32(offset)
+        self.slot("weight", (width,))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> the same shape."""
+        size = np.square(x).mean(-1, keepdims=True)
+        size += self._eps
+        y = x / np.sqrt(size)
+        y *= self.weight + self._offset  # type: ignore[attr-defined]  # a slot
+        return y
+
+
 class Dropout(Tree):
     """Nothing: numpy does not train."""
 
@@ -123,13 +139,27 @@ class ModuleList(Tree):
 class Conv1d(Tree):
     """Convolution over tokens as one product of matrices."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1, bias: bool = True
+    ) -> None:
         self._kernel, self._groups = kernel, groups
+        self._channel_by_channel = groups == n_in == n_out
         self.slot("weight", (n_out, n_in // groups, kernel))
-        self.slot("bias", (n_out,))
+        self.bias: Any = None
+        if bias:
+            self.slot("bias", (n_out,))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) -> (B, T, out), zeros beyond both ends."""
+        if self._channel_by_channel:
+            y = _depthwise(x, self.weight[:, 0])  # type: ignore[attr-defined]  # a slot
+        else:
+            y = self._grouped(x)
+        if self.bias is not None:
+            y += self.bias
+        return y
+
+    def _grouped(self, x: Tensor) -> Tensor:
         b, t, _ = x.shape
         side = self._kernel // 2
         padded = np.pad(x, ((0, 0), (side, side), (0, 0)))
@@ -140,15 +170,14 @@ class Conv1d(Tree):
             strict=True,
         )
         rows = [w.reshape(b * t, -1) @ k.reshape(len(k), -1).T for w, k in parts]
-        y: Tensor = np.concatenate(rows, -1) + self.bias  # type: ignore[attr-defined]  # a slot
-        return y.reshape(b, t, -1)
+        return np.concatenate(rows, -1).reshape(b, t, -1)
 
 
 class NumpyKit(Kit):
     """See ``Kit``."""
 
     Module = Tree
-    Linear, Embedding, LayerNorm = Linear, Embedding, LayerNorm
+    Linear, Embedding, LayerNorm, RMSNorm = Linear, Embedding, LayerNorm, RMSNorm
     Dropout, Identity, ModuleList, Conv1d = Dropout, Identity, ModuleList, Conv1d
 
     def __init__(self, name: str) -> None:
@@ -179,6 +208,9 @@ class NumpyKit(Kit):
 
     def buffer(self, module: Any, name: str, array: NDArray[Any]) -> None:
         setattr(module, name, array)
+
+    def weight(self, module: Any, name: str, shape: tuple[int, ...]) -> None:
+        module.slot(name, shape)
 
     def train(self, module: Any, mode: bool = True) -> None:
         if mode:
@@ -236,7 +268,16 @@ class NumpyKit(Kit):
         whole = np.broadcast_to(index, (*x.shape[:-1], index.shape[-1]))
         return np.take_along_axis(x, whole, -1)
 
+    def detached(self, x: Tensor) -> Tensor:
+        return x
+
     # --- arithmetic -----------------------------------------------------------------------------
+
+    def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
+        return _depthwise(x, taps)
+
+    def fourier(self, x: Tensor) -> Tensor:
+        return np.ascontiguousarray(np.fft.fft2(x).real, np.float32)
 
     def gelu(self, x: Tensor) -> Tensor:
         return gelu(x)
@@ -285,11 +326,16 @@ class NumpyKit(Kit):
         *,
         dropout: float = 0.0,
         scale: float | None = None,
+        softcap: float | None = None,
         trace: Trace = UNTRACED,
     ) -> Tensor:
         del dropout  # numpy does not train
         scores = q @ np.swapaxes(k, -1, -2)
         scores *= np.float32(q.shape[-1] ** -0.5 if scale is None else scale)
+        if softcap is not None:
+            scores /= np.float32(softcap)
+            np.tanh(scores, out=scores)
+            scores *= np.float32(softcap)
         if bias is not None:
             scores += bias
         if mask is not None:
@@ -314,6 +360,17 @@ class NumpyKit(Kit):
 
     def bce_with_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
         return (self.softplus(logits) - logits * targets).mean()
+
+
+def _depthwise(x: NDArray[Any], taps: NDArray[Any]) -> NDArray[Any]:
+    """One tap after the other: windows of all taps at once would be as many copies of x."""
+    tokens, kernel = x.shape[1], taps.shape[1]
+    side = kernel // 2
+    padded = np.pad(x, ((0, 0), (side, side), (0, 0)))
+    y: NDArray[Any] = padded[:, :tokens] * taps[:, 0]
+    for tap in range(1, kernel):
+        y += padded[:, tap : tap + tokens] * taps[:, tap]
+    return y
 
 
 def _native(tensor: Any, slot: Slot) -> NDArray[Any]:

@@ -87,6 +87,22 @@ class LayerNorm(Module):
         return y if self.bias is None else y + self.bias
 
 
+class RMSNorm(Module):
+    """The mean square in float32, whatever the weights' dtype."""
+
+    def __init__(self, width: int, /, *, eps: float = 1e-6, offset: float = 0.0) -> None:
+        super().__init__()
+        self._eps, self._offset = eps, offset
+        self.slot("weight", (width,))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> the same shape."""
+        wide = x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+        size = tf.reduce_mean(tf.square(wide), -1, keepdims=True)
+        y = wide * tf.math.rsqrt(size + self._eps)
+        return tf.cast(y * (tf.cast(self.weight, y.dtype) + self._offset), x.dtype)
+
+
 class Dropout(Module):
     """Zeroes a share of the numbers while training."""
 
@@ -129,25 +145,36 @@ class ModuleList(Module):
 class Conv1d(Module):
     """Convolution over tokens."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1, bias: bool = True
+    ) -> None:
         super().__init__()
         self._groups = groups
+        self._channel_by_channel = groups == n_in == n_out
         self.slot("weight", (n_out, n_in // groups, kernel))
-        self.slot("bias", (n_out,))
+        self.bias: Any = None
+        if bias:
+            self.slot("bias", (n_out,))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) -> (B, T, out), zeros beyond both ends."""
+        if self._channel_by_channel:
+            y = _depthwise(x, self.weight[:, 0])
+        else:
+            y = self._grouped(x)
+        return y if self.bias is None else y + self.bias
+
+    def _grouped(self, x: Tensor) -> Tensor:
         kernels = tf.split(tf.transpose(self.weight, (2, 1, 0)), self._groups, axis=-1)
         parts = zip(tf.split(x, self._groups, axis=-1), kernels, strict=True)
-        y = tf.concat([tf.nn.conv1d(part, kernel, 1, "SAME") for part, kernel in parts], -1)
-        return y + self.bias
+        return tf.concat([tf.nn.conv1d(part, kernel, 1, "SAME") for part, kernel in parts], -1)
 
 
 class TensorFlowKit(Kit):
     """See ``Kit``."""
 
     Module = Module
-    Linear, Embedding, LayerNorm = Linear, Embedding, LayerNorm
+    Linear, Embedding, LayerNorm, RMSNorm = Linear, Embedding, LayerNorm, RMSNorm
     Dropout, Identity, ModuleList, Conv1d = Dropout, Identity, ModuleList, Conv1d
 
     def __init__(self, name: str) -> None:
@@ -184,6 +211,9 @@ class TensorFlowKit(Kit):
 
     def buffer(self, module: Any, name: str, array: NDArray[Any]) -> None:
         setattr(module, name, tf.constant(array))
+
+    def weight(self, module: Any, name: str, shape: tuple[int, ...]) -> None:
+        module.slot(name, shape)
 
     def train(self, module: Any, mode: bool = True) -> None:
         module.train(mode)
@@ -238,7 +268,17 @@ class TensorFlowKit(Kit):
         whole = tf.broadcast_to(index, tf.concat([tf.shape(x)[:-2], tf.shape(index)], 0))
         return tf.gather(x, whole, axis=-1, batch_dims=len(x.shape) - 1)
 
+    def detached(self, x: Tensor) -> Tensor:
+        return tf.stop_gradient(x)
+
     # --- arithmetic -----------------------------------------------------------------------------
+
+    def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
+        return _depthwise(x, taps)
+
+    def fourier(self, x: Tensor) -> Tensor:
+        transformed = tf.signal.fft2d(tf.cast(x, tf.complex64))
+        return tf.cast(tf.math.real(transformed), x.dtype)
 
     def gelu(self, x: Tensor) -> Tensor:
         return tf.nn.gelu(x, approximate=False)
@@ -287,10 +327,13 @@ class TensorFlowKit(Kit):
         *,
         dropout: float = 0.0,
         scale: float | None = None,
+        softcap: float | None = None,
         trace: Trace = UNTRACED,
     ) -> Tensor:
         scores = tf.matmul(q, k, transpose_b=True)
         scores = scores * (q.shape[-1] ** -0.5 if scale is None else scale)
+        if softcap is not None:
+            scores = tf.tanh(scores / softcap) * softcap
         if bias is not None:
             scores = scores + tf.cast(bias, scores.dtype)
         if mask is not None:
@@ -318,6 +361,11 @@ class TensorFlowKit(Kit):
         return tf.reduce_mean(
             tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, logits.dtype), logits)
         )
+
+
+def _depthwise(x: Tensor, taps: Tensor) -> Tensor:
+    kernels = tf.transpose(taps)[None, :, :, None]  # (1, kernel, C, 1): an image of one row
+    return tf.nn.depthwise_conv2d(x[:, None], kernels, (1, 1, 1, 1), "SAME")[:, 0]
 
 
 def _tensor(tensor: Any, dtype: str | None) -> Tensor:

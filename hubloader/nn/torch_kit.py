@@ -21,7 +21,7 @@ from hubloader.nn.layer import UNTRACED, Kit, Layer, Tensor, Trace
 from hubloader.types import LoadReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,12 +40,34 @@ _REGISTERING = threading.Lock()  # torch refuses to register a type twice
 class Conv1d(torch.nn.Conv1d):
     """torch's convolution, on (B, T, width) as everything here is."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1) -> None:
-        super().__init__(n_in, n_out, kernel, padding=kernel // 2, groups=groups)
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(n_in, n_out, kernel, padding=kernel // 2, groups=groups, bias=bias)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's own name
         """(B, T, in) -> (B, T, out)."""
         return super().forward(input.transpose(1, 2)).transpose(1, 2)
+
+
+class RMSNorm(torch.nn.Module):
+    """The mean square in float32, whatever the weights' dtype."""
+
+    def __init__(self, width: int, /, *, eps: float = 1e-6, offset: float = 0.0) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(width) - offset)
+        self.eps, self.offset = eps, offset
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., width) -> the same shape."""
+        wide = x if x.dtype == torch.float64 else x.float()
+        size = wide.square().mean(-1, keepdim=True)
+        y = wide * torch.rsqrt(size + self.eps)
+        return (y * (self.weight.to(y.dtype) + self.offset)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of its name."""
+        return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
 class _WithoutValues(TorchFunctionMode):
@@ -83,6 +105,7 @@ class TorchKit(Kit):
 
     Module = torch.nn.Module
     Linear, Embedding, LayerNorm = torch.nn.Linear, torch.nn.Embedding, torch.nn.LayerNorm
+    RMSNorm = RMSNorm
     Dropout, Identity, ModuleList = torch.nn.Dropout, torch.nn.Identity, torch.nn.ModuleList
     Conv1d = Conv1d
 
@@ -135,6 +158,9 @@ class TorchKit(Kit):
         table = torch.tensor(array, device="cpu")
         module.register_buffer(name, table, persistent=False)
 
+    def weight(self, module: Any, name: str, shape: tuple[int, ...]) -> None:
+        module.register_parameter(name, torch.nn.Parameter(torch.empty(shape)))
+
     def train(self, module: Any, mode: bool = True) -> None:
         module.train(mode)
 
@@ -145,6 +171,11 @@ class TorchKit(Kit):
     def tensor(self, array: NDArray[Any]) -> torch.Tensor:
         """A checkpoint's array as a tensor of the same dtype, on the same memory where it may."""
         return _from_numpy(array)
+
+    def shapes_of(self, make: Callable[[], Any]) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter of a module that is made for that, without values."""
+        with torch.device("meta"), _WithoutValues():
+            return self.parameters(make())
 
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(value) for name, value in tensors.items()}
@@ -210,7 +241,21 @@ class TorchKit(Kit):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         return torch.gather(x, -1, index.expand(*x.shape[:-1], index.shape[-1]))
 
+    def detached(self, x: Tensor) -> Tensor:
+        return x.detach()
+
     # --- arithmetic -----------------------------------------------------------------------------
+
+    def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
+        channels, kernel = taps.shape
+        y = functional.conv1d(
+            x.transpose(1, 2), taps[:, None], padding=kernel // 2, groups=channels
+        )
+        return y.transpose(1, 2)
+
+    def fourier(self, x: Tensor) -> Tensor:
+        # Only some devices have this transform for less than float32.
+        return torch.fft.fft2(x.float()).real.to(x.dtype)
 
     def gelu(self, x: Tensor) -> Tensor:
         return functional.gelu(x)
@@ -262,9 +307,10 @@ class TorchKit(Kit):
         *,
         dropout: float = 0.0,
         scale: float | None = None,
+        softcap: float | None = None,
         trace: Trace = UNTRACED,
     ) -> Tensor:
-        if self.fused and not trace.attentions:
+        if self.fused and not trace.attentions and softcap is None:
             if mask is not None and q.requires_grad:
                 q, mask, bias = _open_blind_rows(q, mask, bias)
             bias = _additive(q, mask, bias)
@@ -273,6 +319,8 @@ class TorchKit(Kit):
             )
         scores = torch.matmul(q, k.transpose(-1, -2))
         scores = scores * (q.shape[-1] ** -0.5 if scale is None else scale)
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap) * softcap
         if bias is not None:
             scores = scores + bias
         if mask is not None:

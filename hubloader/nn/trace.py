@@ -20,12 +20,18 @@ class Trace:
         attentions: keep every layer's attention probabilities, each (B, H, T, T); that call
             computes attention in the open, without a fused kernel.
 
+    Of a model with an encoder and a decoder, the lists hold the decoder's, ``encoder`` the
+    encoder's, and ``encoded`` its last hidden states.
+
     """
 
     hidden_states: bool = False
     attentions: bool = False
     kept_hidden_states: list[Tensor] = field(default_factory=list)
     kept_attentions: list[Tensor] = field(default_factory=list)
+    kept_cross_attentions: list[Tensor] = field(default_factory=list)
+    encoder: Trace | None = None
+    encoded: Tensor = None
 
     def hidden(self, x: Tensor) -> None:
         """Keep hidden states (B, T, hidden_size), if asked to."""
@@ -36,6 +42,22 @@ class Trace:
         """Keep attention probabilities (B, H, T, T), if asked to."""
         if self.attentions:
             self.kept_attentions.append(probabilities)
+
+    def across(self) -> Trace:
+        """Return what keeps a decoder's attention to its encoder, (B, H, T, S), for this one."""
+        return Trace(attentions=self.attentions, kept_attentions=self.kept_cross_attentions)
+
+    def of_encoder(self) -> Trace:
+        """Return what keeps the same of an encoder, where this one is its decoder's."""
+        beside = Trace(hidden_states=self.hidden_states, attentions=self.attentions)
+        if self is not UNTRACED:
+            self.encoder = beside
+        return beside
+
+    def encoding(self, x: Tensor) -> None:
+        """Keep what a decoder looks at: the encoder's last hidden states (B, S, hidden_size)."""
+        if self is not UNTRACED:
+            self.encoded = x
 
 
 UNTRACED = Trace()

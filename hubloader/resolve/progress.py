@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Bars", "Lines", "Progress", "Step", "Tracker", "format_bytes", "format_seconds"]
+__all__ = [
+    "Bars",
+    "Lines",
+    "Progress",
+    "Share",
+    "Step",
+    "Tracker",
+    "format_bytes",
+    "format_seconds",
+]
 
 _EVERY = 0.1  # seconds between two events about bytes: what an eye or a callback can follow
 _LINE_EVERY = 10.0  # seconds between two plain lines about bytes
@@ -137,6 +146,52 @@ class Tracker:
         )
         for sink in self._sinks:
             sink(event)
+
+
+class Share(Tracker):
+    """The part of a tracker that one of several downloads reports to, under a name of its own.
+
+    The whole begins and ends elsewhere.
+
+    Args:
+        whole: what is reported to.
+        name: goes before each file's name.
+
+    """
+
+    def __init__(self, whole: Tracker, name: str) -> None:
+        super().__init__()
+        self._whole = whole
+        self._name = name
+
+    def begin(self, sizes: dict[str, int | None]) -> None:
+        """Say nothing: the whole knows."""
+
+    def start(self, filename: str, present: int = 0) -> None:
+        """Say that a file's transfer begins."""
+        self._whole.start(self._of(filename), present)
+
+    def add(self, filename: str, count: int) -> None:
+        """Count bytes of a file."""
+        self._whole.add(self._of(filename), count)
+
+    def note(self, step: Step, filename: str, detail: str) -> None:
+        """Say that a file waits, or is tried again."""
+        self._whole.note(step, self._of(filename), detail)
+
+    def finish(self, filename: str) -> None:
+        """Say that a file is there, whole."""
+        self._whole.finish(self._of(filename))
+
+    def fail(self, filename: str, detail: str) -> None:
+        """Say that a file could not be fetched."""
+        self._whole.fail(self._of(filename), detail)
+
+    def end(self) -> None:
+        """Say nothing: others may still run."""
+
+    def _of(self, filename: str) -> str:
+        return f"{self._name}/{filename}"
 
 
 class Lines:

@@ -29,7 +29,6 @@ wait for it again. An endpoint that lists nothing is asked file by file (``Resol
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -37,145 +36,42 @@ from typing import TYPE_CHECKING
 
 from hubloader import notices
 from hubloader.errors import (
-    AccessDenied,
     CacheMiss,
     EntryNotFound,
-    HubError,
     HubloaderError,
     ListingUnavailable,
     MalformedAnswer,
-    NotFound,
-    RevisionNotFound,
-    TransportError,
 )
 from hubloader.names import is_commit
-from hubloader.types import CommitHash, Entry, Manifest, Mode, Refresh
+from hubloader.resolve import probing
+from hubloader.resolve.answers import (
+    Denied,
+    Listed,
+    Reachability,
+    RevisionMissing,
+    Unchanged,
+    Unreachable,
+    Verdict,
+    classify,
+    judge,
+)
+from hubloader.resolve.probing import is_described
+from hubloader.types import Manifest, Mode, Refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hubloader.cache.store import CacheStore
     from hubloader.hub.client import HubClient
+    from hubloader.resolve.answers import Answer
     from hubloader.settings import Settings
     from hubloader.transport.base import Timeouts
-    from hubloader.types import RepoId
+    from hubloader.types import CommitHash, RepoId
 
-__all__ = [
-    "Answer",
-    "Denied",
-    "Listed",
-    "Reachability",
-    "Resolved",
-    "Resolver",
-    "RevisionMissing",
-    "Unchanged",
-    "Unreachable",
-    "Verdict",
-    "judge",
-]
+__all__ = ["Resolved", "Resolver"]
 
 _USUAL = "config.json"  # asked for where an endpoint lists nothing: nearly every model has it
 _LISTING_TIME = 10.0  # seconds a listing may take once the server answers
-_LEFT_ALONE = 300.0  # seconds an unreachable endpoint is not asked again while something is cached
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The Hub told what the revision holds now."""
-
-    manifest: Manifest
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """The revision is still the commit that is cached."""
-
-
-@dataclass(frozen=True)
-class RevisionMissing:
-    """The repository is there, the revision is not."""
-
-    error: HubloaderError
-
-
-@dataclass(frozen=True)
-class Denied:
-    """The repository is gone, or not for this token."""
-
-    error: HubloaderError
-
-
-@dataclass(frozen=True)
-class Unreachable:
-    """No usable answer came."""
-
-    error: HubloaderError
-
-
-Answer = Listed | Unchanged | RevisionMissing | Denied | Unreachable
-
-
-class Verdict(enum.Enum):
-    """Which manifest is used, or which error is raised."""
-
-    NEW = "what the Hub listed"
-    CACHED = "what is cached, as the Hub confirmed"
-    STALE = "what is cached, with a warning"
-    RAISE = "raise the Hub's error"
-    MISS = "raise CacheMiss from the network's error"
-
-
-def judge(answer: Answer, mode: Mode, refresh: Refresh | float, *, cached: bool) -> Verdict:
-    """Decide what an answer of the Hub means; the lower rows of the table above."""
-    if isinstance(answer, Listed):
-        return Verdict.NEW
-    if isinstance(answer, Unchanged):
-        return Verdict.CACHED
-    if isinstance(answer, RevisionMissing) or mode is Mode.FORCE:
-        return Verdict.RAISE
-    if isinstance(answer, Denied):
-        keep = cached and refresh is not Refresh.ALWAYS
-        return Verdict.STALE if keep else Verdict.RAISE
-    return Verdict.STALE if cached else Verdict.MISS
-
-
-def classify(error: HubloaderError) -> RevisionMissing | Denied | Unreachable:
-    """Say which answer an error of the client is; raises it when it is none."""
-    if isinstance(error, RevisionNotFound):
-        return RevisionMissing(error)
-    if isinstance(error, (AccessDenied, NotFound)):
-        return Denied(error)
-    if isinstance(error, (TransportError, HubError)):
-        return Unreachable(error)
-    raise error
-
-
-@dataclass
-class Reachability:
-    """What a process knows of one endpoint, shared by its sessions: when it last did not answer."""
-
-    clock: Callable[[], float] = time.monotonic
-    _failed: tuple[float, HubloaderError] | None = None
-    _warned: bool = False
-
-    def recent_failure(self) -> HubloaderError | None:
-        """Why the endpoint is to be left alone for now, or None."""
-        if self._failed is None or self.clock() - self._failed[0] > _LEFT_ALONE:
-            return None
-        return self._failed[1]
-
-    def failed(self, error: HubloaderError) -> None:
-        """Note that it did not answer."""
-        self._failed = (self.clock(), error)
-
-    def to_be_told(self) -> bool:
-        """Whether the user has not been warned yet; asked once, the answer is no from then on."""
-        first, self._warned = not self._warned, True
-        return first
-
-    def answered(self) -> None:
-        """Note that it answered."""
-        self._failed = None
 
 
 @dataclass(frozen=True)
@@ -183,14 +79,16 @@ class Resolved:
     """A commit and what it holds.
 
     ``new``: the listing came from the Hub just now and is not kept on disk yet. ``listable``: False
-    when the endpoint lists nothing and each file has to be asked for. ``failure``: why a cached
-    revision stands in for the Hub's answer.
+    when the endpoint lists nothing and each file has to be asked for. ``piecemeal``: the endpoint
+    lists nothing, or names alone, so that what it tells of single files is worth keeping.
+    ``failure``: why a cached revision stands in for the Hub's answer.
     """
 
     manifest: Manifest
     new: bool = False
     listable: bool = True
     failure: HubloaderError | None = None
+    piecemeal: bool = False
 
 
 @dataclass
@@ -264,7 +162,7 @@ class Resolver:
         resolved, refresh = known.resolved, self._settings.refresh
         if resolved is None or mode is Mode.FORCE:
             return None
-        if resolved.listable and not _will_do(resolved.manifest, exact):
+        if not _will_do(resolved, exact):
             return None
         if resolved.failure is not None and isinstance(classify(resolved.failure), Unreachable):
             return None
@@ -283,9 +181,9 @@ class Resolver:
                 repo_id=str(repo),
                 revision=revision,
             )
-        return Resolved(cached)
+        return replace(cached, listable=True, piecemeal=False)
 
-    def _cached(self, repo: RepoId, revision: str, *, guess: bool = False) -> Manifest | None:
+    def _cached(self, repo: RepoId, revision: str, *, guess: bool = False) -> Resolved | None:
         """What the cache knows of the revision, under this name or the canonical one.
 
         ``guess`` takes the one cached repository of a one-part name for it: only where nobody can
@@ -296,30 +194,52 @@ class Resolver:
             if commit is not None:
                 manifest = self._store.read_manifest(home, revision, commit)
                 if manifest is not None:
-                    return manifest
+                    return self._with_told(manifest)
         return None
+
+    def _with_told(self, manifest: Manifest) -> Resolved:
+        """Add what the endpoint told of single files, where the cache has no listing."""
+        if manifest.complete:
+            return Resolved(manifest)
+        told = self._store.read_told(manifest.repo, manifest.commit, self._settings.endpoint)
+        if told is None:
+            return Resolved(manifest)
+        entries = {**manifest.entries, **told.entries}
+        absent = manifest.absent.union(told.absent) - entries.keys()
+        manifest = replace(manifest, entries=entries, absent=absent, complete=told.listed)
+        return Resolved(manifest, listable=told.listed, piecemeal=True)
 
     def _look(self, repo: RepoId, revision: str, mode: Mode, exact: tuple[str, ...]) -> Resolved:
         cached = self._cached(repo, revision)
         question = revision
-        if cached is not None and mode is Mode.ONLINE and self._fresh(cached.repo, revision):
+        if (
+            cached is not None
+            and mode is Mode.ONLINE
+            and self._fresh(cached.manifest.repo, revision)
+        ):
             if _will_do(cached, exact):
-                return Resolved(cached)
-            question = cached.commit
+                return cached
+            question = cached.manifest.commit
         answer, listable = self._ask(repo, question, cached if mode is Mode.ONLINE else None, exact)
         verdict = judge(answer, mode, self._settings.refresh, cached=cached is not None)
         if isinstance(answer, Listed):
-            manifest = self._at_home(replace(answer.manifest, repo=repo, revision=revision), cached)
-            return Resolved(manifest, new=listable, listable=listable)
+            return self._listed(
+                replace(answer.manifest, repo=repo, revision=revision), cached, listable=listable
+            )
         if isinstance(answer, Unchanged):
-            return Resolved(_known_to_be(cached))
+            return _known_to_be(cached)
         if verdict is Verdict.RAISE or isinstance(answer, RevisionMissing):
             raise answer.error
         if verdict is Verdict.MISS:
             raise self._miss(repo, revision, answer.error) from answer.error
-        stale = replace(_known_to_be(cached), stale=answer.error.sentence())
+        stale = replace(_known_to_be(cached).manifest, stale=answer.error.sentence())
         self._warn(stale, answer)
         return Resolved(stale, failure=answer.error)
+
+    def _listed(self, manifest: Manifest, cached: Resolved | None, *, listable: bool) -> Resolved:
+        manifest = self._at_home(manifest, cached)
+        piecemeal = not listable or not all(map(is_described, manifest.entries.values()))
+        return Resolved(manifest, new=listable, listable=listable, piecemeal=piecemeal)
 
     def _fresh(self, repo: RepoId, revision: str) -> bool:
         """Whether the cached answer is good without asking."""
@@ -332,7 +252,7 @@ class Resolver:
         return age is not None and age <= refresh
 
     def _ask(
-        self, repo: RepoId, revision: str, cached: Manifest | None, exact: tuple[str, ...]
+        self, repo: RepoId, revision: str, cached: Resolved | None, exact: tuple[str, ...]
     ) -> tuple[Answer, bool]:
         """Ask the Hub; ``cached`` is what would do if it does not answer.
 
@@ -345,7 +265,7 @@ class Resolver:
             return Unreachable(failure), True
         hasty = cached is not None and not _will_do(cached, exact)
         try:
-            if cached is not None and not hasty and self._still(repo, revision, cached):
+            if cached is not None and not hasty and self._still(repo, revision, cached.manifest):
                 self._reachability.answered()
                 return Unchanged(), True
             manifest, listable = self._list(repo, revision, exact or (_USUAL,), hasty=hasty)
@@ -381,10 +301,10 @@ class Resolver:
         try:
             return self._client().list_revision(repo, revision, timeouts=self._limit(hasty)), True
         except ListingUnavailable:
-            empty = self._unlisted(repo, revision, ask_for)
-            if empty is None:
+            begun = probing.begun(self._client(), repo, revision, ask_for)
+            if begun is None:
                 raise
-            return empty, False
+            return begun, False
 
     def _limit(self, hasty: bool) -> Timeouts | None:
         """Patience for a listing; little of it while something cached would do."""
@@ -395,64 +315,47 @@ class Resolver:
         wait = self._settings.refresh_timeout
         return Timeouts(connect=wait, idle=wait, total=wait + _LISTING_TIME)
 
-    def _unlisted(self, repo: RepoId, revision: str, ask_for: tuple[str, ...]) -> Manifest | None:
-        """A manifest begun by asking for single files, or None when those are not there either."""
-        for filename in ask_for:
-            try:
-                told = self._client().head_file(repo, revision, filename)
-            except (NotFound, MalformedAnswer):
-                continue
-            if told.commit is None:
-                raise MalformedAnswer(
-                    f"{self._settings.endpoint} does not say which commit {revision!r} is",
-                    hint="give the full commit as the revision",
-                    repo_id=str(repo),
-                    revision=revision,
-                )
-            entries = {filename: _entry(told.etag, told.size, told.xet_hash, filename)}
-            return Manifest(repo, revision, told.commit, entries, complete=False)
-        return None
-
-    def probe(self, manifest: Manifest, groups: Iterable[tuple[str, ...]]) -> Manifest:
-        """Ask for single files where the endpoint lists nothing: one HEAD a file.
+    def probe(
+        self, asked: RepoId, resolved: Resolved, groups: Iterable[tuple[str, ...]]
+    ) -> Resolved:
+        """Ask for single files where the endpoint lists nothing; see ``probing.probed``.
 
         Args:
-            manifest: what is known so far.
+            asked: the repository, as the user named it.
+            resolved: what ``resolve`` said of it.
             groups: of each, the names are asked in order until one is there.
 
         Returns:
-            The manifest with what was found in ``entries`` and the rest in ``absent``.
+            The same with what was found in ``entries`` and the rest in ``absent``.
 
         """
-        entries, absent = dict(manifest.entries), set(manifest.absent)
-        for group in groups:
-            for filename in group:
-                if filename in entries:
-                    break
-                if filename in absent:
-                    continue
-                try:
-                    told = self._client().head_file(manifest.source, manifest.commit, filename)
-                except NotFound:
-                    absent.add(filename)
-                    continue
-                entries[filename] = _entry(told.etag, told.size, told.xet_hash, filename)
-                break
-        return replace(manifest, entries=entries, absent=frozenset(absent))
+        threads = self._settings.max_workers
+        found = probing.probed(self._client(), resolved.manifest, groups, threads)
+        return self._learnt(asked, resolved, found)
 
-    def describe(self, manifest: Manifest, filenames: Iterable[str]) -> Manifest:
+    def describe(self, asked: RepoId, resolved: Resolved, filenames: Iterable[str]) -> Resolved:
         """Ask for the hash and size of files that the endpoint listed by name alone."""
-        entries = dict(manifest.entries)
-        for filename in filenames:
-            if not (entries[filename].sha256 or entries[filename].git_sha1):
-                told = self._client().head_file(manifest.source, manifest.commit, filename)
-                entries[filename] = _entry(told.etag, told.size, told.xet_hash, filename)
-        return replace(manifest, entries=entries)
+        manifest = resolved.manifest
+        if all(is_described(manifest.entries[name]) for name in filenames):
+            return resolved
+        threads = self._settings.max_workers
+        found = probing.described(self._client(), manifest, filenames, threads)
+        return self._learnt(asked, resolved, found)
 
-    def _at_home(self, manifest: Manifest, cached: Manifest | None) -> Manifest:
+    def _learnt(self, asked: RepoId, resolved: Resolved, manifest: Manifest) -> Resolved:
+        """Remember, for the next load of this process, what was told of single files."""
+        known = self._known.get((asked, manifest.revision))
+        if known is not None:
+            with known.lock:
+                before = known.resolved
+                if before is not None and before.manifest.commit == manifest.commit:
+                    known.resolved = replace(before, manifest=manifest)
+        return replace(resolved, manifest=manifest)
+
+    def _at_home(self, manifest: Manifest, cached: Resolved | None) -> Manifest:
         """Choose the folder: where the repository is cached already under its canonical name."""
         if cached is not None:
-            return replace(manifest, repo=cached.repo)
+            return replace(manifest, repo=cached.manifest.repo)
         repo = manifest.repo
         if manifest.canonical is None or manifest.canonical == str(repo):
             return manifest
@@ -479,23 +382,18 @@ class Resolver:
         )
 
 
-def _will_do(manifest: Manifest, exact: tuple[str, ...]) -> bool:
-    """Whether the manifest answers what is wanted: it is whole, or has all that was named."""
-    return manifest.complete or (bool(exact) and manifest.entries.keys() >= set(exact))
+def _will_do(resolved: Resolved, exact: tuple[str, ...]) -> bool:
+    """Whether it answers what is wanted: it is whole, has all that was named, or can be asked on.
+
+    Of an endpoint that lists nothing, what is not known yet is asked for file by file.
+    """
+    manifest = resolved.manifest
+    if manifest.complete or not resolved.listable:
+        return True
+    return bool(exact) and manifest.entries.keys() >= set(exact)
 
 
-def _known_to_be(cached: Manifest | None) -> Manifest:
+def _known_to_be(cached: Resolved | None) -> Resolved:
     if cached is None:  # judge() gives CACHED and STALE only where something is cached
         raise AssertionError
     return cached
-
-
-def _entry(etag: str | None, size: int | None, xet_hash: str | None, filename: str) -> Entry:
-    if etag is None:
-        raise MalformedAnswer(
-            f"the endpoint names no hash for {filename!r}, so its content cannot be checked",
-            filename=filename,
-        )
-    if len(etag) == 64:
-        return Entry(size, sha256=etag, xet_hash=xet_hash)
-    return Entry(size, git_sha1=etag, xet_hash=xet_hash)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CacheMiss, CacheReadOnly, EntryNotFound, InvalidReference, about
+from hubloader.resolve.answers import Denied, Reachability, classify
 from hubloader.resolve.cure import prefetch_command
 from hubloader.resolve.files import SnapshotFiles
 from hubloader.resolve.hints import about_missing
 from hubloader.resolve.manifest import shards_in_index
 from hubloader.resolve.needs import Needs, candidates, needs
 from hubloader.resolve.plan import Plan, make_plan
-from hubloader.resolve.resolver import Denied, Reachability, Resolved, Resolver, classify
+from hubloader.resolve.resolver import Resolved, Resolver
 from hubloader.types import DEFAULT_REVISION, Mode, Purpose, RepoId
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Session:
         resolved = work.resolved
         if resolved.listable:
             return resolved
-        return replace(resolved, manifest=self._resolver.probe(resolved.manifest, groups))
+        return self._resolver.probe(work.asked, resolved, groups)
 
     def _prepare(self, ref: ModelRef, purpose: Purpose, mode: Mode) -> _Work:
         repo, revision = _hub_names(ref)
@@ -232,8 +233,8 @@ class Session:
             purpose = replace(purpose, subfolder=ref.subfolder)
         resolved = self._resolved(repo, revision, mode, purpose)
         if not resolved.listable:
-            found = self._resolver.probe(resolved.manifest, candidates(purpose))
-            resolved = replace(resolved, manifest=found)
+            asked_again = _doubting(resolved, purpose)
+            resolved = self._resolver.probe(repo, asked_again, candidates(purpose))
         wanted = needs(resolved.manifest, purpose)
         return replace(self._decide(repo, resolved, wanted, mode), purpose=purpose)
 
@@ -248,8 +249,7 @@ class Session:
 
     def _decide(self, asked: RepoId, resolved: Resolved, wanted: Needs, mode: Mode) -> _Work:
         if mode is not Mode.CACHE_ONLY and resolved.failure is None:
-            found = self._resolver.describe(resolved.manifest, wanted.wanted)
-            resolved = replace(resolved, manifest=found)
+            resolved = self._resolver.describe(asked, resolved, wanted.wanted)
         effective = mode if resolved.failure is None else Mode.CACHE_ONLY
         disk = self._seen(resolved.manifest, wanted.wanted)
         plan = make_plan(resolved.manifest, wanted.wanted, disk, effective)
@@ -267,11 +267,13 @@ class Session:
 
     def _widen(self, work: _Work, filenames: Iterable[str]) -> _Work:
         """The same commit, other files."""
-        resolved = self._probed(work, [(name,) for name in filenames])
+        named = tuple(filenames)
+        work = replace(work, resolved=_doubting(work.resolved, Purpose(exact=named)))
+        resolved = self._probed(work, [(name,) for name in named])
         entries = resolved.manifest.entries
         wanted = Needs(
-            tuple(sorted(name for name in filenames if name in entries)),
-            missing=tuple(name for name in filenames if name not in entries),
+            tuple(sorted(name for name in named if name in entries)),
+            missing=tuple(name for name in named if name not in entries),
         )
         return self._decide(work.asked, resolved, wanted, work.mode)
 
@@ -333,7 +335,7 @@ class Session:
         """Carry the work's plan out, then publish what was learnt: listing, absences, ref."""
         manifest = work.manifest
         if work.plan.idle:
-            if work.resolved.new and work.plan.files:
+            if (work.resolved.new or work.resolved.piecemeal) and work.plan.files:
                 with contextlib.suppress(CacheReadOnly), self._store.batch():
                     self._publish(work)  # all is there: a disk that takes no note is no failure
             paths = {
@@ -378,6 +380,8 @@ class Session:
         if work.resolved.new:
             self._store.write_manifest(manifest)
             self._remember_alias(work)
+        if work.resolved.piecemeal:
+            self._store.write_told(manifest, self._settings.endpoint)
         self._mark_absent(work)
         if manifest.revision != manifest.commit:
             self._store.set_ref(manifest.repo, manifest.revision, manifest.commit)
@@ -442,6 +446,16 @@ def _only_exact(purpose: Purpose) -> tuple[str, ...]:
         return ()
     prefix = f"{purpose.subfolder}/" if purpose.subfolder else ""
     return tuple(prefix + name for name in purpose.exact)
+
+
+def _doubting(resolved: Resolved, purpose: Purpose) -> Resolved:
+    """Forget, of what must be there, that it was told to be absent: that answer may be wrong."""
+    prefix = f"{purpose.subfolder}/" if purpose.subfolder else ""
+    doubted = {prefix + name for name in purpose.exact}
+    if doubted.isdisjoint(resolved.manifest.absent):
+        return resolved
+    manifest = resolved.manifest
+    return replace(resolved, manifest=replace(manifest, absent=manifest.absent - doubted))
 
 
 def _refuse_no_folder(manifest: Manifest, folder: str) -> None:

@@ -27,7 +27,7 @@ from hubloader.errors import (
 )
 from hubloader.hub.headers import parse_content_range
 from hubloader.resolve.progress import Step
-from hubloader.transport.retry import Trouble
+from hubloader.transport.retry import Trouble, failing_origin, healthy_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +181,7 @@ class Transfer:
                 if self._reached(share, ranged=ranged) - before >= _PROGRESS:
                     attempt, began = 1, self.line.clock()
                 elapsed = self.line.clock() - began
-                delay = self.line.patience.next_delay(attempt, Trouble.of_error(error), elapsed)
+                delay = self._delay(error, attempt, elapsed)
                 if delay is None:
                     raise
                 self.line.tracker.note(Step.RETRY, self._filename, error.sentence())
@@ -189,6 +189,11 @@ class Transfer:
                 attempt += 1
             else:
                 return
+
+    def _delay(self, error: HubloaderError, attempt: int, elapsed: float) -> float | None:
+        client, trouble = self.line.client, Trouble.of_error(error)
+        origin = failing_origin(error, client.endpoint)
+        return healthy_delay(self.line.patience, attempt, trouble, elapsed, client.health, origin)
 
     def _reached(self, share: _Share, *, ranged: bool) -> int:
         # what other connections brought says nothing of this one

@@ -9,12 +9,13 @@ import functools
 import importlib
 import pkgutil
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hubloader.tokenizers import families
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import tokenizers
 
@@ -72,7 +73,8 @@ class Family(Protocol):
     """What a module under ``families`` offers.
 
     It may also have ``settle(kind, settings)``, which gives the init arguments with those worked
-    out that depend on others. Where a class has ``framed_by`` it is a ``FramingFamily``.
+    out that depend on others. Where what stands around a text may be tokens that no vocabulary
+    file holds, or a class has ``framed_by``, it is a ``FramingFamily``.
     """
 
     CLASSES: tuple[TokenizerClass, ...]
@@ -86,12 +88,20 @@ class Family(Protocol):
 
 
 class FramingFamily(Family, Protocol):
-    """A family whose init arguments decide what stands around a text."""
+    """A family that says what stands around a text once every token is in the engine."""
 
     def frame(
-        self, engine: tokenizers.Tokenizer, kind: TokenizerClass, settings: Mapping[str, Any]
-    ) -> None:
-        """Set what stands around a text."""
+        self,
+        engine: tokenizers.Tokenizer,
+        kind: TokenizerClass,
+        settings: Mapping[str, Any],
+        *,
+        target: bool = False,
+    ) -> Any:
+        """Give the engine's part that puts special tokens around texts, None for no such part.
+
+        ``target``: it is for texts to be translated to; ``src_lang`` is then their language.
+        """
 
 
 GENERIC = TokenizerClass(
@@ -101,41 +111,45 @@ GENERIC = TokenizerClass(
 )
 
 
-@functools.cache
-def _families() -> dict[str, Family]:
-    names = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
-    return {
-        name: cast("Family", importlib.import_module(f"{families.__name__}.{name}"))
-        for name in names
-    }
+# Looked through first: most repositories' classes are theirs, and no other family is imported then.
+_COMMON = ("wordpiece", "byte_bpe")
+
+
+def _families() -> Iterator[Family]:
+    """Give the modules under ``families``, each imported when its turn comes."""
+    yield from map(family_named, _COMMON)
+    for module in sorted(pkgutil.iter_modules(families.__path__), key=attrgetter("name")):
+        if module.name not in _COMMON:
+            yield family_named(module.name)
 
 
 @functools.cache
-def _classes() -> dict[str, TokenizerClass]:
-    found = {kind.name: kind for family in _families().values() for kind in family.CLASSES}
-    return {**found, GENERIC.name: GENERIC}
+def family_named(name: str) -> Family:
+    """The module under ``families`` of that name."""
+    return cast("Family", importlib.import_module(f"{families.__name__}.{name}"))
 
 
 def class_names() -> tuple[str, ...]:
     """Every class name that can be asked for, sorted, without the ``Fast`` spellings."""
-    return tuple(sorted(_classes()))
+    known = {name for family in _families() for name in family.CLASS_NAMES}
+    return tuple(sorted({*known, GENERIC.name}))
 
 
 def class_named(name: str) -> TokenizerClass | None:
     """Find a class by transformers' name, with or without ``Fast`` at its end."""
-    known = _classes()
-    return known.get(name) or known.get(name.removesuffix("Fast"))
+    if name == GENERIC.name:
+        return GENERIC
+    wanted = name.removesuffix("Fast")
+    for family in _families():
+        if wanted in family.CLASS_NAMES:
+            return next(kind for kind in family.CLASSES if kind.name == wanted)
+    return None
 
 
 def class_for_model_type(model_type: str) -> TokenizerClass | None:
     """Find the class that transformers gives a ``model_type`` which declares none."""
-    for family in _families().values():
+    for family in _families():
         name = family.MODEL_TYPES.get(model_type)
         if name is not None:
-            return _classes()[name]
+            return class_named(name)
     return None
-
-
-def family_named(name: str) -> Family:
-    """The module under ``families`` of that name."""
-    return _families()[name]

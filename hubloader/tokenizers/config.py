@@ -10,13 +10,12 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerBase._from_pretrained``.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import AddedToken
 
 from hubloader.errors import CorruptFile, UnsafeFile
-from hubloader.tokenizers.checks import check_added_tokens
 from hubloader.tokenizers.reading import MAX_CONFIG_BYTES, read_json_object, read_text
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ _MAX_ADDED_ID = 1 << 31
 _NOT_FOR_CONFIGS = frozenset(
     {"auto_map", "init_inputs", "merges_file", "name_or_path", "tokenizer_file", "vocab_file"}
 )
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _NUMBER = ((int, float), "a number")
 _SWITCH = (bool, "true or false")
 _TYPES: Mapping[str, tuple[Any, str]] = {
@@ -61,8 +61,7 @@ _TYPES: Mapping[str, tuple[Any, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class TokenizerConfig:
+class TokenizerConfig(NamedTuple):
     """What the files and the call's arguments say, merged; the class's defaults are not in it.
 
     Attributes:
@@ -76,8 +75,8 @@ class TokenizerConfig:
 
     declared: str | None = None
     model_type: str | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    added_tokens: Mapping[int, AddedToken] = field(default_factory=dict)
+    values: Mapping[str, Any] = _NOTHING
+    added_tokens: Mapping[int, AddedToken] = _NOTHING
     wants_code: str | None = None
 
 
@@ -242,6 +241,10 @@ def _listed_tokens(files: FileSet, listed: Any) -> dict[int, AddedToken]:
 
 
 def _check_count(files: FileSet, name: str, texts: Collection[str]) -> None:
+    if not texts:
+        return
+    from hubloader.tokenizers.checks import check_added_tokens  # first use: few files list any
+
     try:
         check_added_tokens(texts)
     except UnsafeFile as error:

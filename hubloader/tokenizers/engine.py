@@ -142,6 +142,13 @@ class Engine:
             self._views = {}
             self._renamed = None
 
+    @panics_as_errors
+    def with_part(self, name: str, part: Any) -> Engine:
+        """Make a second engine that differs from this one in one part."""
+        changed = _copy(self._backend)
+        setattr(changed, name, part)
+        return Engine(changed)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"json": self._backend.to_str()}
 

@@ -12,11 +12,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, cast
 
-import tokenizers
-
 from hubloader.tokenizers.calling import Calling
 from hubloader.tokenizers.classes import family_named
-from hubloader.tokenizers.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,21 +37,33 @@ class Framing(Calling):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.kind.framed_by and "_engine" in self.__dict__:
-            settings = {**self.init_kwargs, name: value}
-            part = self._reframed(settings).post_processor  # before anything is changed
+            settings = self._settled({**self.init_kwargs, name: value})
+            part = self._part(settings)  # before anything is changed
             self._engine.replace_part("post_processor", part)
             self.init_kwargs = settings
         elif name == _TARGET and name in self.kind.options:
-            self.init_kwargs = {**self.init_kwargs, name: value}
+            self.init_kwargs = self._settled({**self.init_kwargs, name: value})
         else:
             super().__setattr__(name, value)
 
-    def _reframed(self, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-        """Make a copy of the engine with another frame."""
-        engine = tokenizers.Tokenizer.from_str(self._engine.backend.to_str())
+    def _frame_texts(self) -> None:
+        """Put around texts what the class does, now that every token is in the engine."""
+        if hasattr(family_named(self.kind.family), "frame"):
+            part = self._part(self.init_kwargs)
+            if part is not None:
+                self._engine.replace_part("post_processor", part)
+
+    def _part(self, settings: Mapping[str, Any], *, target: bool = False) -> Any:
         family = cast("FramingFamily", family_named(self.kind.family))
-        family.frame(engine, self.kind, {**self.special_tokens_map, **settings})
-        return engine
+        merged = {**settings, **self._roles}
+        return family.frame(self._engine.backend, self.kind, merged, target=target)
+
+    def _settled(self, settings: dict[str, Any]) -> dict[str, Any]:
+        family = family_named(self.kind.family)
+        if not hasattr(family, "settle"):
+            return settings
+        settled: dict[str, Any] = family.settle(self.kind, settings)
+        return settled
 
     def _for_targets(self) -> Self:
         """Give the tokenizer that frames targets: of translation models, in their language."""
@@ -65,8 +74,7 @@ class Framing(Calling):
             raise TypeError(  # as transformers does
                 "text_target needs a language: give tgt_lang to from_pretrained"
             )
+        part = self._part({**self.init_kwargs, "src_lang": language}, target=True)
         made = copy.copy(self)
-        made._engine = Engine(  # noqa: SLF001 - another of the same class
-            self._reframed({**self.init_kwargs, "src_lang": language})
-        )
+        made._engine = self._engine.with_part("post_processor", part)  # noqa: SLF001 - a copy of this
         return made

@@ -8,13 +8,12 @@ kept takes as long as converting, it would only take room. docs/adr says what wa
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import tokenizers
 
 from hubloader import __version__
-from hubloader.errors import CorruptFile
+from hubloader.errors import CorruptFile, FormatError
 from hubloader.tokenizers.classes import family_named
 from hubloader.tokenizers.reading import engine_errors
 
@@ -55,9 +54,23 @@ def convert(
 
     Raises:
         CorruptFile: a file is damaged.
+        UnsafeFile: converting it would exhaust the machine.
         UnknownTokenizer: they hold something that nothing here converts.
 
     """
+    try:
+        return _convert(files, selection, settings)
+    except FormatError as error:
+        if error.filename is not None:
+            raise
+        name = selection.files[0]
+        message = f"{files.describe(name)}: {error.message}"
+        raise type(error)(message, hint=error.hint, filename=name) from None
+
+
+def _convert(
+    files: FileSet, selection: TokenizerSelection, settings: Mapping[str, Any]
+) -> tokenizers.Tokenizer:
     kind = selection.kind
     name = _name_of(files, selection, settings) if kind.keep_conversion else None
     if name is None or not isinstance(files, Keeper):
@@ -88,4 +101,6 @@ def _name_of(
         content,
         *(f"{key}={settings[key]!r}" for key in sorted(settings) if key not in _NOT_OF_THE_ENGINE),
     ]
+    import hashlib  # first use: most conversions are not kept
+
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

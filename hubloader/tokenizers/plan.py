@@ -7,9 +7,8 @@ What is left to do for a text is here, and is kept short: this is the path of ev
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubloader.tokenizers import tensors
 from hubloader.tokenizers.batch import RAGGED, BatchEncoding
@@ -38,8 +37,7 @@ COLUMNS = tuple(_READ)
 """What a call can return, in the order in which transformers returns it."""
 
 
-@dataclass(frozen=True)
-class CallPlan:
+class CallPlan(NamedTuple):
     """What one set of arguments asks of the engine.
 
     Attributes:
@@ -56,7 +54,7 @@ class CallPlan:
 
     """
 
-    view: tokenizers.Tokenizer = field(repr=False)
+    view: tokenizers.Tokenizer
     columns: tuple[str, ...]
     padding: Padding | None
     add_special_tokens: bool

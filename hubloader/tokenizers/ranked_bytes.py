@@ -19,6 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, p
 from tokenizers.models import BPE
 
 from hubloader.errors import CorruptFile, UnknownTokenizer, UnsafeFile
+from hubloader.tokenizers.merging import check_merges, check_pieces, splits_of
 from hubloader.tokenizers.sentencepiece_model import read_model_bytes
 from hubloader.tokenizers.vocabulary_format import VocabularyFormat, sniff_vocabulary
 
@@ -36,9 +37,11 @@ _WORDS = (
 )
 _MAX_TOKENS = 1 << 21
 _MAX_TOKEN_BYTES = 1024
-_MAX_SPLITS = 1 << 22
 _MAX_PATTERN = 4096
 _MAX_SPECIAL = 1 << 16
+_NOT_TEKKEN = (
+    AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 
 
 class RankedVocabulary(NamedTuple):
@@ -69,10 +72,10 @@ def build_ranked(files: FileSet, name: str, special: Sequence[str | AddedToken])
     raw = read_model_bytes(files, name)
     try:
         vocabulary = _parse(raw)
+        engine = _engine(vocabulary)
     except (CorruptFile, UnsafeFile, UnknownTokenizer) as error:
         message = f"{files.describe(name)}: {error.message}"
         raise type(error)(message, hint=error.hint, filename=name) from None
-    engine = _engine(vocabulary)
     if vocabulary.leading:
         engine.add_special_tokens(list(vocabulary.leading))
     else:
@@ -135,7 +138,7 @@ def parse_tekken(raw: bytes) -> RankedVocabulary:
         first = int(config.get("default_num_special_tokens") or len(named))
         size = config.get("default_vocab_size")
         last = len(listed) if size is None else int(size) - first
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _NOT_TEKKEN as error:
         raise CorruptFile(f"it is not a tekken.json: {type(error).__name__}: {error}") from None
     if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN:
         raise UnsafeFile(f"its pattern is no text of up to {_MAX_PATTERN} characters")
@@ -189,14 +192,13 @@ def _engine(vocabulary: RankedVocabulary) -> Tokenizer:
 
 
 def _merges(ranks: Mapping[bytes, int], texts: Mapping[bytes, str]) -> list[tuple[str, str]]:
-    if sum(map(len, ranks)) > _MAX_SPLITS:
-        raise UnsafeFile(f"its tokens have more than {_MAX_SPLITS} bytes")
+    check_pieces(map(len, ranks))
+    own = {token: token for token in ranks}
     found: list[tuple[int, int, int, str, str]] = []
     for token, rank in ranks.items():
-        for cut in range(1, len(token)):
-            left, right = token[:cut], token[cut:]
-            if left in ranks and right in ranks:
-                found.append((rank, ranks[left], ranks[right], texts[left], texts[right]))
+        for left, right in splits_of(token, own):
+            found.append((rank, ranks[left], ranks[right], texts[left], texts[right]))
+        check_merges(len(found))
     found.sort(key=lambda merge: merge[:3])
     return [(left, right) for _, _, _, left, right in found]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
@@ -160,6 +159,8 @@ class _Folder:
         os.makedirs(self.path, exist_ok=True)
         path = os.path.join(self.path, self.prefix + name)
         if os.path.realpath(source) != os.path.realpath(path):
+            import shutil  # first use
+
             shutil.copyfile(source, path)
         return path
 

@@ -9,8 +9,7 @@ Source: transformers 4.57.6 ``get_fast_tokenizer_file`` for a tokenizer.json in 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubloader.errors import RemoteCodeRefused, UnknownTokenizer
 from hubloader.tokenizers.classes import (
@@ -19,7 +18,6 @@ from hubloader.tokenizers.classes import (
     class_for_model_type,
     class_named,
 )
-from hubloader.tokenizers.families.ranked import ranked_file
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -33,8 +31,7 @@ _VERSIONED = re.compile(r"tokenizer\.(\d+(?:\.\d+)*)\.json")
 _SPEAKS = (4, 57, 6)  # the version of transformers whose tokenizers are made here
 
 
-@dataclass(frozen=True)
-class TokenizerSelection:
+class TokenizerSelection(NamedTuple):
     """The class, the files it is built from, and why: ``reasons`` are sentences for people.
 
     ``family`` names the module that converts legacy files, "" where a tokenizer.json is run.
@@ -77,6 +74,8 @@ def select_tokenizer(
             (*why, f"there is a {file}: it is run as it is"),
         )
     if kind is None or not kind.family:
+        from hubloader.tokenizers.families.ranked import ranked_file  # first use: it reads formats
+
         ranked = ranked_file(names)
         if ranked is not None and (kind is None or kind is GENERIC):
             why = (*why, f"there is no tokenizer.json: {ranked} is converted")

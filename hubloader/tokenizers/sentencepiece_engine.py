@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE, Unigram
 
-from hubloader.errors import CorruptFile, FormatError, UnknownTokenizer
+from hubloader.errors import FormatError, UnknownTokenizer
+from hubloader.tokenizers.merging import check_merges, check_pieces, splits_of
 from hubloader.tokenizers.sentencepiece_model import (
     Algorithm,
     PieceKind,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Scored",
-    "framing_id",
     "make_engine",
     "merges_of",
     "model_from",
@@ -96,6 +96,7 @@ def make_engine(
 
     Raises:
         UnknownTokenizer: the model was trained with an algorithm that no engine runs.
+        UnsafeFile: its merges are too many.
 
     """
     if model.algorithm is Algorithm.UNIGRAM:
@@ -143,32 +144,18 @@ def merges_of(ids: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple
         ids: the pieces that can be merged.
         scores: the pieces that merges make, in order of their ids, and how good they are.
 
+    Raises:
+        UnsafeFile: it would be too much work, or there are too many.
+
     """
+    check_pieces(map(len, scores))
+    own = {text: text for text in ids}
     found: list[tuple[float, int, int, str, str]] = []
     for text, score in scores.items():
-        pairs = [
-            (ids[text[:cut]], ids[text[cut:]], cut)
-            for cut in range(1, len(text))
-            if text[:cut] in ids and text[cut:] in ids
-        ]
-        pairs.sort(key=lambda pair: pair[:2])
-        found += [(score, cut, len(text) - cut, text[:cut], text[cut:]) for _, _, cut in pairs]
+        pairs = splits_of(text, own)
+        if len(pairs) > 1:
+            pairs.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
+        found += [(score, len(left), len(right), left, right) for left, right in pairs]
+        check_merges(len(found))
     found.sort(key=lambda merge: merge[:3], reverse=True)
     return [(left, right) for _, _, _, left, right in found]
-
-
-def framing_id(engine: Tokenizer, token: str, name: str) -> int:
-    """Look up a token that every text is framed with.
-
-    Raises:
-        CorruptFile: the vocabulary lacks it.
-
-    """
-    index: int | None = engine.token_to_id(token)
-    if index is None:
-        raise CorruptFile(
-            f"{name} has no {token}, which is put around every text",
-            hint="name the special tokens in tokenizer_config.json, or check the file",
-            filename=name,
-        )
-    return index

@@ -27,6 +27,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.tokenizers.charsmap import check_charsmap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,6 @@ __all__ = [
 MAX_MODEL_BYTES = 64 << 20
 _MAX_PIECES = 1 << 21
 _MAX_PIECE_BYTES = 1024
-_MAX_SPLITS = 1 << 22  # places at which all pieces of a BPE model can be cut: each is looked up
-_MAX_REPLACEMENT = 1024  # bytes that the character map makes of one match
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _ID_MASK = (1 << 32) - 1
@@ -180,30 +179,8 @@ def _check(model: SentencePieceModel) -> None:
         raise CorruptFile(
             f"the unknown piece is number {model.unknown_id} of {len(model.pieces)} pieces"
         )
-    if model.algorithm is Algorithm.BPE:
-        splits = sum(len(piece.text) for piece in model.pieces)
-        if splits > _MAX_SPLITS:
-            raise UnsafeFile(f"its pieces have {splits} characters, more than {_MAX_SPLITS}")
-    _check_charsmap(model.charsmap)
-
-
-def _check_charsmap(raw: bytes) -> None:
-    """Bound what a character becomes; the engine follows the table on trust."""
-    if not raw:
-        return
-    table = int.from_bytes(raw[:4], "little")
-    if len(raw) < 4 or table % 4 or 4 + table > len(raw):
-        raise CorruptFile("its character map is cut short")
-    texts = raw[4 + table :]
-    try:
-        texts.decode("utf-8")
-    except UnicodeDecodeError:
-        raise CorruptFile("its character map is not UTF-8") from None
-    longest = max(map(len, texts.split(b"\0")))
-    if longest > _MAX_REPLACEMENT:
-        raise UnsafeFile(
-            f"its character map replaces by {longest} bytes, more than {_MAX_REPLACEMENT}"
-        )
+    if model.charsmap:
+        check_charsmap(model.charsmap)
 
 
 class _Trainer:

@@ -5,14 +5,13 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerFast``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import tokenizers
 from tokenizers import AddedToken
 
 from hubloader.errors import about
 from hubloader.tokenizers.chat import Chat
-from hubloader.tokenizers.checks import read_tokenizer_json
 from hubloader.tokenizers.classes import GENERIC, TokenizerClass, family_named
 from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_config
 from hubloader.tokenizers.decoding import Decoding
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from hubloader.tokenizers.classes import FramingFamily
     from hubloader.types import FileSet
 
 __all__ = ["Tokenizer"]
@@ -118,8 +116,6 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
             if selection.from_tokenizer_json:
                 backend = _load_tokenizer_json(files, selection.files[0])
                 apply_flags(backend, kind, settings, config.values)
-                if family is not None and kind.framed_by & config.values.keys():
-                    cast("FramingFamily", family).frame(backend, kind, settings)
             else:
                 first = selection.files[0]
                 with engine_errors(files.describe(first), first):
@@ -129,6 +125,10 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
             tokenizer = made.__new__(made)
             # A class by name is called with the names of files: what it is made of is set here.
             Tokenizer.__init__(tokenizer, backend, kind, settings, config.added_tokens)
+            if family is not None and (
+                not selection.from_tokenizer_json or kind.framed_by & config.values.keys()
+            ):
+                tokenizer._frame_texts()  # noqa: SLF001 - one of this class
             if kind.legacy_files == selection.files and selection.files[0].endswith(".model"):
                 tokenizer.vocab_file = str(files.path(selection.files[0]))
             return tokenizer
@@ -234,6 +234,8 @@ def _with_baked_in(backend: tokenizers.Tokenizer, given: dict[str, Any]) -> dict
 
 
 def _load_tokenizer_json(files: FileSet, name: str) -> tokenizers.Tokenizer:
+    from hubloader.tokenizers.checks import read_tokenizer_json  # first use: patterns to compile
+
     text = read_tokenizer_json(files, name)
     with engine_errors(files.describe(name), name):
         return tokenizers.Tokenizer.from_buffer(text)

@@ -92,6 +92,8 @@ class Request:
         repeat: whether ``Retrying`` may send it again after a passing trouble; a caller that has a
             loop of its own says no.
         stop: tells of a redirect's answer whether it is answer enough, and not to be followed.
+        led: whether a redirect of another origin named the address: it may lead to no link-local
+            one, also by way of a name.
 
     """
 
@@ -102,6 +104,7 @@ class Request:
     timeouts: Timeouts = Timeouts()
     repeat: bool = True
     stop: Callable[[Response], bool] | None = field(default=None, repr=False, compare=False)
+    led: bool = False
 
 
 class Response(Protocol):

@@ -8,7 +8,7 @@ caller's buffer.
 The environment is honoured as requests does (``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE``,
 ``CURL_CA_BUNDLE``), and ``SSL_CERT_FILE`` after them, as other tools do.
 
-One of the three places where foreign errors become ours: ``translated`` is the table.
+Foreign errors become ours by the table in ``http_errors.py``.
 """
 
 from __future__ import annotations
@@ -17,45 +17,41 @@ import contextlib
 import http.client
 import io
 import os
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 import requests.adapters
-import requests.exceptions as gone_wrong
-import urllib3.exceptions as below
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from hubloader.errors import (
-    ConnectFailed,
-    HubloaderError,
-    Interrupted,
-    InvalidReference,
-    TimedOut,
-)
+from hubloader.errors import Interrupted, TimedOut
 from hubloader.transport.auth import Origin
 from hubloader.transport.base import Headers, read_decoded, shown
+from hubloader.transport.http_errors import (
+    FOREIGN,
+    LinkLocalError,
+    first_of,
+    host_of,
+    translated,
+    unless_it_tells,
+)
+from hubloader.transport.link_local import is_link_local
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    import socket
+    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from hubloader.errors import HubloaderError
     from hubloader.transport.base import Request
 
-__all__ = ["HttpResponse", "HttpTransport", "translated"]
+__all__ = ["HttpResponse", "HttpTransport"]
 
-# what requests, urllib3, http.client and the socket can raise; ValueError: text that is no header
-FOREIGN: Final = (
-    requests.RequestException,
-    below.HTTPError,
-    http.client.HTTPException,
-    OSError,
-    ValueError,
-)
 _DRAINED: Final = 64 * 1024  # bytes: cheaper to receive than to connect again
 _HOSTS: Final = 16  # hosts whose connections are kept: the endpoint, its storage, their mirrors
 
@@ -81,7 +77,7 @@ class HttpTransport:
         self._proxies = dict(proxies or {})
         self._ca_bundle = ca_bundle
         # by process: a connection shared with a parent would mix two conversations
-        self._adapters: dict[tuple[int, str], _Adapter] = {}
+        self._adapters: dict[tuple[int, str, bool], _Adapter] = {}
         self._environment = requests.Session()
 
     def send(self, request: Request) -> HttpResponse:
@@ -91,10 +87,10 @@ class HttpTransport:
             prepared = requests.Request(
                 request.method, request.url, dict(request.headers), data=request.body
             ).prepare()
-            settings: Mapping[str, Any] = self._environment.merge_environment_settings(
-                request.url, dict(self._proxies), True, self._ca_bundle, None
-            )
-            adapter = self._adapter(request.url, settings["verify"])
+            settings = self._settings(request.url)
+            direct = not requests.utils.select_proxy(request.url, settings["proxies"])
+            guarded = request.led and direct  # a proxy looks names up itself
+            adapter = self._adapter(request.url, settings["verify"], guarded=guarded)
             answer = adapter.send(
                 prepared,
                 stream=True,
@@ -103,7 +99,7 @@ class HttpTransport:
             )
         except FOREIGN as error:
             # the cause of a bad header has the header in its text: it could be the token
-            raise translated(error, request.url) from _unless_it_tells(error)
+            raise translated(error, request.url) from unless_it_tells(error)
         return HttpResponse(answer, request.url)
 
     def close(self) -> None:
@@ -114,26 +110,67 @@ class HttpTransport:
             if adapter is not None:
                 adapter.close()
 
-    def _adapter(self, url: str, verify: str | bool) -> _Adapter:
+    def _settings(self, url: str) -> Mapping[str, Any]:
+        """Proxies and certificates for an address, as the environment has them now."""
+        found: Mapping[str, Any] = self._environment.merge_environment_settings(
+            url, dict(self._proxies), True, self._ca_bundle, None
+        )
+        return found
+
+    def _adapter(self, url: str, verify: str | bool, *, guarded: bool) -> _Adapter:
         secure = url.startswith("https:")
         bundle = (verify if isinstance(verify, str) else _default_bundle()) if secure else ""
-        key = (os.getpid(), bundle)
+        key = (os.getpid(), bundle, guarded)
         adapter = self._adapters.get(key)
         if adapter is None:
-            made = _Adapter(self._pool_size, _context(bundle) if secure else None)
+            context = _context(bundle) if secure else None
+            made = _Adapter(self._pool_size, context, guarded=guarded)
             adapter = self._adapters.setdefault(key, made)  # atomic: threads agree on one
         return adapter
+
+
+class _GuardedConnection(HTTPConnection):
+    """One that is given up, before a byte is sent, when its other end is link-local."""
+
+    def _new_conn(self) -> socket.socket:
+        return _refusing_link_local(super()._new_conn())
+
+
+class _GuardedTlsConnection(HTTPSConnection):
+    """The same, with TLS."""
+
+    def _new_conn(self) -> socket.socket:
+        return _refusing_link_local(super()._new_conn())
+
+
+class _GuardedPool(HTTPConnectionPool):
+    ConnectionCls = _GuardedConnection
+
+
+class _GuardedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTlsConnection
+
+
+def _refusing_link_local(connected: socket.socket) -> socket.socket:
+    address = connected.getpeername()[0]
+    if is_link_local(str(address)):
+        connected.close()
+        raise LinkLocalError(f"{address} is link-local")
+    return connected
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
     """requests' adapter with one TLS context for all connections.
 
     By itself each connection would read and parse the whole bundle of certificates: 20 ms of work,
-    more than a small file takes.
+    more than a small file takes. ``guarded``: for addresses that a redirect named.
     """
 
-    def __init__(self, pool_size: int, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, pool_size: int, context: ssl.SSLContext | None, *, guarded: bool = False
+    ) -> None:
         self._context = context
+        self._guarded = guarded
         super().__init__(pool_connections=_HOSTS, pool_maxsize=pool_size, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -141,6 +178,9 @@ class _Adapter(requests.adapters.HTTPAdapter):
         if self._context is not None:
             kwargs["ssl_context"] = self._context
         super().init_poolmanager(*args, **kwargs)
+        if self._guarded:
+            pools = {"http": _GuardedPool, "https": _GuardedTlsPool}
+            self.poolmanager.pool_classes_by_scheme = pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Build a proxy's pools with the shared context."""
@@ -247,14 +287,14 @@ class HttpResponse:
     def _interrupted(self, error: Exception) -> HubloaderError:
         left = self._wire.length
         expected = None if left is None else self._received + left
-        if _first(error, (TimeoutError,)) is not None:
+        if first_of(error, (TimeoutError,)) is not None:
             return TimedOut(
-                f"{_host(self.url)} fell silent after {self._received} bytes of the body",
+                f"{host_of(self.url)} fell silent after {self._received} bytes of the body",
                 url=shown(self.url),
             )
         of = "" if expected is None else f" of {expected}"
         return Interrupted(
-            f"the connection to {_host(self.url)} ended after {self._received}{of} bytes",
+            f"the connection to {host_of(self.url)} ended after {self._received}{of} bytes",
             received=self._received,
             expected=expected,
             url=shown(self.url),
@@ -272,149 +312,6 @@ class HttpResponse:
     def _release(self) -> None:
         self._open = False
         self._raw.release_conn()
-
-
-def translated(error: Exception, url: str) -> HubloaderError:
-    """Our error for one of ``FOREIGN``, raised while a request for ``url`` was sent.
-
-    The first of these that the error, or one of its causes, fits::
-
-        a URL or header that cannot be sent      InvalidReference
-        a proxy                                  ConnectFailed
-        TLS: the connection was cut              Interrupted
-        TLS: anything else                       ConnectFailed, not worth trying again
-        the host's name                          ConnectFailed
-        refused, no route                        ConnectFailed
-        no connection in time                    TimedOut
-        no answer in time                        TimedOut
-        anything else                            Interrupted
-    """
-    for kinds, make in _TABLE:
-        found = _first(error, kinds)
-        if found is not None:
-            return make(found, url)
-    return Interrupted(f"{_host(url)} did not answer: {_words(error)}", url=shown(url))
-
-
-def _invalid(error: Exception, url: str) -> HubloaderError:
-    return InvalidReference(
-        f"the request cannot be sent: {type(error).__name__} "
-        "(an address, a header or a token with characters that do not belong there)",
-        url=shown(url),
-    )
-
-
-def _proxy(error: Exception, url: str) -> HubloaderError:
-    return ConnectFailed(
-        f"the proxy on the way to {_host(url)} failed: {_words(error)}",
-        hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or the proxies argument",
-        url=shown(url),
-    )
-
-
-def _cut(error: Exception, url: str) -> HubloaderError:
-    return Interrupted(f"the connection to {_host(url)} ended: {_words(error)}", url=shown(url))
-
-
-def _tls(error: Exception, url: str) -> HubloaderError:
-    reason = getattr(error, "verify_message", "") or _words(error)
-    return ConnectFailed(
-        f"no secure connection to {_host(url)}: {reason}",
-        hint="if your network has its own certificate authority, name its file in SSL_CERT_FILE "
-        "or REQUESTS_CA_BUNDLE",
-        retryable=False,
-        url=shown(url),
-    )
-
-
-def _name(error: Exception, url: str) -> HubloaderError:
-    return ConnectFailed(
-        f"the name {_host(url)} cannot be looked up: {_words(error)}",
-        hint="check the network and HF_ENDPOINT; HF_HUB_OFFLINE=1 works from the cache alone",
-        url=shown(url),
-    )
-
-
-def _no_connection_in_time(error: Exception, url: str) -> HubloaderError:
-    del error
-    return TimedOut(f"no connection to {_host(url)} in time", connecting=True, url=shown(url))
-
-
-def _no_answer_in_time(error: Exception, url: str) -> HubloaderError:
-    del error
-    return TimedOut(f"no answer from {_host(url)} in time", url=shown(url))
-
-
-def _unreachable(error: Exception, url: str) -> HubloaderError:
-    return ConnectFailed(
-        f"no connection to {_host(url)}: {_words(_deepest(error))}",
-        hint="check the network and HF_ENDPOINT; HF_HUB_OFFLINE=1 works from the cache alone",
-        url=shown(url),
-    )
-
-
-_Row = tuple[tuple[type[Exception], ...], "Callable[[Exception, str], HubloaderError]"]
-_TABLE: Final[tuple[_Row, ...]] = (
-    (
-        (
-            gone_wrong.InvalidURL,
-            gone_wrong.MissingSchema,
-            gone_wrong.InvalidSchema,
-            gone_wrong.InvalidHeader,
-            below.LocationValueError,
-            UnicodeError,
-        ),
-        _invalid,
-    ),
-    ((gone_wrong.ProxyError, below.ProxyError), _proxy),
-    ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError), _cut),
-    ((ssl.SSLError, gone_wrong.SSLError, below.SSLError), _tls),
-    ((socket.gaierror, socket.herror, below.NameResolutionError), _name),
-    # before the timeouts: urllib3 counts a refused connection among them
-    ((below.NewConnectionError, ConnectionRefusedError), _unreachable),
-    ((gone_wrong.ConnectTimeout, below.ConnectTimeoutError), _no_connection_in_time),
-    (
-        (gone_wrong.ReadTimeout, below.ReadTimeoutError, below.TimeoutError, TimeoutError),
-        _no_answer_in_time,
-    ),
-    ((gone_wrong.InvalidProxyURL,), _proxy),
-)
-
-
-def _first(error: Exception, kinds: tuple[type[Exception], ...]) -> Exception | None:
-    return next((each for each in _chain(error) if isinstance(each, kinds)), None)
-
-
-def _chain(error: BaseException) -> Iterator[Exception]:
-    """``error``, and what it was made from: by cause, reason or first argument."""
-    waiting, seen = [error], set()
-    while waiting:
-        each = waiting.pop(0)
-        if id(each) in seen or not isinstance(each, Exception):
-            continue
-        seen.add(id(each))
-        yield each
-        beneath = (getattr(each, "reason", None), *each.args, each.__cause__, each.__context__)
-        waiting.extend(item for item in beneath if isinstance(item, BaseException))
-
-
-def _deepest(error: Exception) -> Exception:
-    return next((each for each in _chain(error) if isinstance(each, OSError) and each.errno), error)
-
-
-def _words(error: Exception) -> str:
-    """What the innermost error says, in one short line."""
-    deepest = _deepest(error)
-    said = getattr(deepest, "strerror", None) or str(deepest) or type(deepest).__name__
-    return " ".join(str(said).split())[:200]
-
-
-def _unless_it_tells(error: Exception) -> Exception | None:
-    return None if _first(error, (gone_wrong.InvalidHeader, UnicodeError)) is not None else error
-
-
-def _host(url: str) -> str:
-    return shown(url).partition("://")[2].partition("/")[0]
 
 
 def _default_bundle() -> str:

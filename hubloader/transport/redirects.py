@@ -1,7 +1,7 @@
 """Redirects, followed by hand.
 
 At most ``max_hops``, never in a circle, never from https to http, never to another scheme, to a
-link-local address (169.254.0.0/16 and fe80::/10: where clouds hand out machine credentials) or to
+link-local address (``link_local.py``; a name that leads to one is refused by the transport) or to
 an address with a user in it. Private networks are fine: that is where mirrors are. What goes along
 to another origin is decided in ``auth``.
 
@@ -18,6 +18,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from hubloader.errors import InvalidReference, RedirectRefused
 from hubloader.transport.auth import Origin, authorised, crossing
 from hubloader.transport.base import shown
+from hubloader.transport.link_local import is_link_local
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,6 @@ __all__ = ["RedirectPolicy", "Redirecting", "redirect_target"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPS_METHOD = frozenset({307, 308})
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
-_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-data"})
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Redirecting:
         while True:
             credential = self._policy.credential if at_home else None
             hop = replace(
-                request, url=chain[-1], headers=authorised(headers, chain[-1], credential)
+                request,
+                url=chain[-1],
+                headers=authorised(headers, chain[-1], credential),
+                led=not at_home,
             )
             response = self._transport.send(hop)
             location = response.headers.get("Location")
@@ -132,32 +135,9 @@ def _fault(here: str, target: str) -> str | None:
         return "it leaves https for http"
     if "@" in urlsplit(target).netloc and urlsplit(target).netloc != urlsplit(here).netloc:
         return "its target names a user"
-    if _is_link_local(origin.host):
+    if is_link_local(origin.host):
         return "its target is a link-local address"
     return None
-
-
-def _is_link_local(host: str) -> bool:
-    import ipaddress  # first use: most loads meet no redirect
-    import socket
-
-    bare = host.strip("[]").rstrip(".")
-    if bare in _METADATA_HOSTS:
-        return True
-    try:
-        address = ipaddress.ip_address(bare)
-    except ValueError:
-        try:
-            # the resolver also takes 2852039166, 0xa9.0xfe.43518 and 169.254.43518
-            address = ipaddress.ip_address(socket.inet_aton(bare))
-        except OSError:
-            return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address == ipaddress.IPv6Address("fd00:ec2::254"):  # EC2's metadata service
-            return True
-        return address.is_link_local or (inner is not None and inner.is_link_local)
-    return address.is_link_local
 
 
 def _refuse_moving_a_post(status: int, home: Origin, chain: Sequence[str], target: str) -> None:

@@ -8,6 +8,8 @@ no connection                                       the same, within a budget of
                                                     there now is seldom there in a minute
 TLS, a refused redirect, a bad address              not again
 408, 500, 502, 503, 504                             again after a backoff, or what Retry-After says
+any of these, where a request gave up after all     not again, until that origin answers or a minute
+its tries and nothing was answered since            has passed: ``health.py``
 429                                                 after Retry-After or RateLimit, else a backoff;
                                                     other requests to the same origin wait too
 400, 401, 403, 404, 410 from another origin than    once more, at once, from the start: the signed
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from hubloader.errors import (
     ConnectFailed,
+    InvalidReference,
     RateLimited,
     RedirectRefused,
     ServerFailed,
@@ -35,6 +38,7 @@ from hubloader.errors import (
     TransportError,
 )
 from hubloader.transport.auth import Origin
+from hubloader.transport.health import OriginHealth
 from hubloader.transport.pacing import wait_asked
 
 if TYPE_CHECKING:
@@ -43,7 +47,14 @@ if TYPE_CHECKING:
     from hubloader.errors import HubloaderError
     from hubloader.transport.base import Request, Response, Transport
 
-__all__ = ["RETRIED_STATUSES", "RetryPolicy", "Retrying", "Trouble"]
+__all__ = [
+    "RETRIED_STATUSES",
+    "RetryPolicy",
+    "Retrying",
+    "Trouble",
+    "failing_origin",
+    "healthy_delay",
+]
 
 RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 _STALE_ADDRESS: Final = frozenset({400, 401, 403, 404, 410})
@@ -140,7 +151,16 @@ class RetryPolicy:
 
 
 class Retrying:
-    """A transport that tries again. ``clock`` counts seconds, ``sleep`` waits them."""
+    """A transport that tries again.
+
+    Args:
+        transport: sends each try.
+        policy: how often, and for how long.
+        clock: counts seconds.
+        sleep: waits them.
+        health: what the process knows of the origins; None to begin knowing nothing.
+
+    """
 
     def __init__(
         self,
@@ -149,12 +169,13 @@ class Retrying:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        health: OriginHealth | None = None,
     ) -> None:
         self._transport = transport
         self._policy = policy
         self._clock = clock
         self._sleep = sleep
-        self._closed_until: dict[Origin, float] = {}
+        self._health = health or OriginHealth(clock)
 
     def send(self, request: Request) -> Response:
         """Send ``request``, as often as the policy says.
@@ -175,15 +196,18 @@ class Retrying:
             try:
                 response = self._transport.send(request)
             except TransportError as error:
-                delay = self._delay(request, attempt, Trouble.of_error(error), started)
+                origin = failing_origin(error, request.url)
+                delay = self._delay(request, attempt, Trouble.of_error(error), started, origin)
                 if delay is None:
                     raise
             else:
                 trouble = Trouble.of_answer(request, response)
+                origin = Origin.of(response.url)
                 if trouble is None:
+                    self._health.answered(origin)
                     return response
                 self._remember(request, response, trouble)
-                delay = self._delay(request, attempt, trouble, started)
+                delay = self._delay(request, attempt, trouble, started, origin)
                 if delay is None:
                     return response
                 response.close()
@@ -195,21 +219,46 @@ class Retrying:
         self._transport.close()
 
     def _delay(
-        self, request: Request, attempt: int, trouble: Trouble, started: float
+        self, request: Request, attempt: int, trouble: Trouble, started: float, origin: Origin
     ) -> float | None:
         if trouble.kind != "stale-address" and not request.repeat:
             return None
-        return self._policy.next_delay(attempt, trouble, self._clock() - started)
+        elapsed = self._clock() - started
+        return healthy_delay(self._policy, attempt, trouble, elapsed, self._health, origin)
 
     def _remember(self, request: Request, response: Response, trouble: Trouble) -> None:
         if response.status == _TOO_MANY and trouble.wait is not None:
-            origin = Origin.of(request.url)
-            until = self._clock() + trouble.wait
-            self._closed_until[origin] = max(until, self._closed_until.get(origin, 0.0))
+            self._health.pause(Origin.of(request.url), self._clock() + trouble.wait)
 
     def _wait_turn(self, request: Request, started: float) -> None:
         # 32 threads that each find out about a limit by themselves are a storm of 429s
-        until = self._closed_until.get(Origin.of(request.url)) if self._closed_until else None
+        until = self._health.paused_until(Origin.of(request.url))
         now = self._clock()
-        if until is not None and now < until <= started + self._policy.budget:
+        if now < until <= started + self._policy.budget:
             self._sleep(until - now)
+
+
+def healthy_delay(
+    policy: RetryPolicy,
+    attempt: int,
+    trouble: Trouble,
+    elapsed: float,
+    health: OriginHealth,
+    origin: Origin,
+) -> float | None:
+    """As ``RetryPolicy.next_delay``, but None for an origin that only fails; notes who gives up."""
+    fails = trouble.kind in {"passing", "unreachable"} and trouble.wait is None
+    if fails and health.is_failing(origin):
+        return None
+    delay = policy.next_delay(attempt, trouble, elapsed)
+    if fails and delay is None:
+        health.gave_up(origin, elapsed)
+    return delay
+
+
+def failing_origin(error: HubloaderError, url: str) -> Origin:
+    """Whose failure an error is: of the address it names, else of the one that was asked."""
+    try:
+        return Origin.of(error.url or url)
+    except InvalidReference:
+        return Origin.of(url)

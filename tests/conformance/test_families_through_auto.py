@@ -6,6 +6,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+from family_sizes import sized
 
 import hubloader
 from hubloader.architectures import supported
@@ -49,6 +50,7 @@ def made(family, cls="AutoModelForSequenceClassification"):
     torch.manual_seed(0)
     plain = transformers.AutoConfig.for_model(family)
     known = {key: value for key, value in SMALL.items() if hasattr(plain, key)}
+    known |= sized(family, SMALL["hidden_size"])
     config = transformers.AutoConfig.for_model(family, **known)
     return getattr(transformers, cls).from_config(config, attn_implementation="eager").eval()
 

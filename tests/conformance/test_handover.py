@@ -15,7 +15,9 @@ from hubloader.errors import (
     RemoteCodeRefused,
     UnknownArchitecture,
     UnsafeFile,
+    UnsupportedArchitecture,
     UnsupportedTask,
+    WeightsMismatch,
 )
 
 pytestmark = [pytest.mark.oracle, pytest.mark.torch]
@@ -24,16 +26,15 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 IDS = torch.tensor([[5, 6, 7, 2]])
-FAMILY = "squeezebert"  # any that hubloader does not implement
+FAMILY = "ibert"  # any that hubloader does not implement
 
 
 @pytest.fixture(scope="module")
 def reference():
     torch.manual_seed(0)
-    config = transformers.SqueezeBertConfig(
+    config = transformers.IBertConfig(
         vocab_size=20,
         hidden_size=16,
-        embedding_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=16,
@@ -76,17 +77,53 @@ def test_pickled_weights_are_read_here_and_passed_on_as_tensors(folder, referenc
     assert not info["missing_keys"]
 
 
-def test_weights_named_by_another_framework_are_refused_not_made_up(folder, reference):
+def test_weights_named_by_another_framework_are_read_under_pytorchs_names(folder, reference):
     from safetensors.torch import save_file
 
-    state = {
-        f"{name.replace('.', '/')}/kernel:0": value.contiguous()
-        for name, value in reference.state_dict().items()
-    }
-    save_file(state, folder / "model.safetensors", {"format": "tf"})
+    state = {keras_name(name, value): value for name, value in reference.state_dict().items()}
+    kernels = {name: v.T if name.endswith("kernel:0") else v for name, v in state.items()}
+    save_file({n: v.contiguous() for n, v in kernels.items()}, folder / "model.safetensors", TF)
 
-    with pytest.raises(AssemblyError, match="another framework"):
+    model = hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+    assert same(model, reference)
+
+
+TF = {"format": "tf"}
+
+
+def keras_name(name, value):
+    *scope, leaf = name.split(".")
+    norm = "norm" in name.lower()
+    table = "embeddings." in name and not norm
+    words = {"weight": "gamma" if norm else "embeddings" if table else "kernel"}
+    words["bias"] = "beta" if norm else "bias"
+    return f"tf_model/{'/'.join(scope)}/{words.get(leaf, leaf)}:0".replace("/layer/", "/layer_._")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_an_encoder_under_names_that_mean_nothing_is_refused_not_made_up(folder, reference, kind):
+    from safetensors.torch import save_file
+
+    state = {f"x.y.{name}": value.contiguous() for name, value in reference.state_dict().items()}
+    if kind == "bin":
+        (folder / "model.safetensors").unlink()
+        torch.save(state, folder / "pytorch_model.bin")
+    else:
+        save_file(state, folder / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises(WeightsMismatch, match=r"lacks .* of the encoder") as caught:
         hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+    assert caught.value.report.missing
+
+
+def test_a_new_head_is_none_of_the_encoder(folder, reference):
+    getattr(reference, reference.base_model_prefix).save_pretrained(folder)
+
+    model = hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+    assert type(model) is type(reference)
 
 
 def test_a_hostile_pickle_is_refused_and_does_not_run(folder, tmp_path):
@@ -122,12 +159,12 @@ def test_options_and_config_changes_are_passed_on(folder):
 def test_the_config_is_transformers_own(folder):
     config = hubloader.AutoConfig.from_pretrained(folder, num_labels=7)
 
-    assert type(config) is transformers.SqueezeBertConfig
+    assert type(config) is transformers.IBertConfig
     assert config.num_labels == 7
 
 
 def test_the_bare_encoder_is_handed_over_too(folder):
-    assert type(hubloader.AutoModel.from_pretrained(folder)) is transformers.SqueezeBertModel
+    assert type(hubloader.AutoModel.from_pretrained(folder)) is transformers.IBertModel
 
 
 def test_other_frameworks_are_told_that_it_is_for_pytorch_only(folder):
@@ -201,3 +238,58 @@ def test_a_pipeline_takes_such_a_model(folder, reference):
 
     assert pipe("good good")[0]["label"] in {"bad", "good", "odd"}
     assert type(pipe.model) is type(reference)
+
+
+@pytest.fixture
+def stretched(tmp_path):
+    """A family that is here, in a variant that is not."""
+    torch.manual_seed(0)
+    rope = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10_000.0}
+    config = transformers.ModernBertConfig(
+        **{f"{kind}_token_id": 0 for kind in ("pad", "bos", "eos", "cls", "sep")},
+        vocab_size=20,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        rope_parameters={"full_attention": rope, "sliding_attention": rope},
+    )
+    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    model.save_pretrained(tmp_path)
+    return tmp_path, model
+
+
+def test_a_variant_that_is_not_here_is_handed_over(stretched):
+    folder, reference = stretched
+
+    model = hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+    assert type(model) is transformers.ModernBertForSequenceClassification
+    assert same(model, reference)
+
+
+def test_a_variant_that_is_not_here_says_which_key_asks_for_it(stretched):
+    folder, _ = stretched
+
+    with pytest.raises(UnsupportedArchitecture, match="'linear'") as caught:
+        hubloader.NpAutoModelForSequenceClassification.from_pretrained(folder)
+
+    assert "PyTorch only" in caught.value.hint
+
+
+def test_packed_weights_that_nothing_can_unpack_are_an_error_not_numbers(stretched):
+    folder, _ = stretched
+    raw = json.loads((folder / "config.json").read_text())
+    del raw["rope_parameters"]
+    packing = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    (folder / "config.json").write_text(json.dumps({**raw, "quantization_config": packing}))
+
+    with pytest.raises(AssemblyError, match="transformers could not load"):
+        hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
+
+
+def test_a_keyword_that_the_config_does_not_know_is_told_with_the_nearest(folder):
+    with pytest.raises(TypeError, match="'num_lables': did you mean 'num_labels'"):
+        hubloader.AutoModelForSequenceClassification.from_pretrained(folder, num_lables=3)
+    with pytest.raises(TypeError, match="'num_lables': did you mean 'num_labels'"):
+        hubloader.AutoConfig.from_pretrained(folder, num_lables=3)

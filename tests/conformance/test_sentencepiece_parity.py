@@ -30,8 +30,9 @@ SCRIPT = _script("capture_sentencepiece")
 
 # A panic of the engine, which no Exception is, and its bare Exception: here both are a ValueError.
 ENGINES_OWN = {"Exception", "PanicException"}
-# 4.57 has an `assert` of GPT-2's for words without a space before them; 5.23 and we take them.
-REFUSED_WORDS = {"AssertionError", "ValueError"}
+# 4.57 has an `assert` of GPT-2's for words without a space before them; 5.23 and we take them. Code
+# Llama puts a space before the first of two texts, which is no text then.
+REFUSED_WORDS = {"AssertionError", "TypeError", "ValueError"}
 
 
 def golden(name):
@@ -99,8 +100,17 @@ def compare_texts(tokenizer, expected):
         assert CAPTURE.about_text(tokenizer, text) == about, text
 
 
+def test_a_class_with_a_call_of_its_own_is_called_alike(tmp_path):
+    for name in ("code-llama", "seamless-m4t"):
+        (tmp_path / name).mkdir()
+        tokenizer = loaded(name, tmp_path / name)
+        for arguments, columns in zip(CASES[name]["more"], golden(name)["more"], strict=True):
+            assert json.loads(json.dumps(CAPTURE.call(tokenizer, *arguments))) == columns, arguments
+
+
 def compare_calls(tokenizer, expected):
-    for arguments, columns in zip(CAPTURE.CALLS, expected["calls"], strict=True):
+    assert len(expected["calls"]) in {0, len(CAPTURE.CALLS)}
+    for arguments, columns in zip(CAPTURE.CALLS, expected["calls"], strict=False):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if columns.get("error") in ENGINES_OWN:

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from family_sizes import sized
 
 from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION, find, supported
 from hubloader.nn import get_kit
@@ -37,7 +38,8 @@ def weights(shapes, seed=0):
 
 def model(family="bert", task=SEQUENCE_CLASSIFICATION, kit_name="torch", **options):
     kit, architecture = get_kit(kit_name), find(family)
-    config = architecture.config.from_json({**SIZES, "num_labels": 3})
+    raw = {**SIZES, **sized(family, SIZES["hidden_size"]), "num_labels": 3}
+    config = architecture.config.from_json(raw)
     module = kit.build(architecture.tasks[task], config)
     kit.load(module, weights(kit.parameters(module)), **options)
     return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from weight_files import flax_tree, msgpack
 import hubloader
 from hubloader.errors import WeightsMismatch
 from hubloader.formats import WeightPolicy, open_weights, save_safetensors
+from hubloader.formats.flax_msgpack import FlaxFile
 from hubloader.resolve.files import DirectoryFiles
 
 IDS = [[101, 5, 6, 102], [101, 9, 102, 0]]
@@ -95,6 +97,22 @@ def test_flax_weights_are_converted(facade, source, folder, expected, wrapped):
     tree = flax_tree(pytorch_arrays(source))
     data = msgpack({"params": tree} if wrapped else tree)
     (folder / "flax_model.msgpack").write_bytes(data)
+
+    assert np.abs(logits(facade, folder) - expected).max() < 1e-6
+    assert np.abs(logits(facade, folder, from_flax=True) - expected).max() < 1e-6
+
+
+def test_flax_weights_in_shards_are_read(source, folder, expected):
+    tree = flax_tree(pytorch_arrays(source))
+    weight_map = {}
+    for n, part in enumerate(tree, 1):
+        shard = f"flax_model-0000{n}-of-0000{len(tree)}.msgpack"
+        (folder / shard).write_bytes(msgpack({part: tree[part]}))
+        opened = FlaxFile(folder / shard)
+        weight_map |= dict.fromkeys(opened.names(), shard)
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (folder / "flax_model.msgpack.index.json").write_text(json.dumps(index))
+    facade = hubloader.NpAutoModelForSequenceClassification
 
     assert np.abs(logits(facade, folder) - expected).max() < 1e-6
     assert np.abs(logits(facade, folder, from_flax=True) - expected).max() < 1e-6

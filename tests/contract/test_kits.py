@@ -55,8 +55,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(-1, keepdims=True)
 
 
-def attend(mask=None, bias=None, scale=None) -> np.ndarray:
+def attend(mask=None, bias=None, scale=None, softcap=None) -> np.ndarray:
     scores = Q.astype(float) @ K.astype(float).swapaxes(-1, -2) * (scale or 4**-0.5)
+    scores = scores if softcap is None else np.tanh(scores / softcap) * softcap
     scores = scores if bias is None else scores + bias
     if mask is not None:
         scores = np.where(mask, scores, -1e30)
@@ -77,6 +78,12 @@ def cross_entropy() -> float:
     return float(-np.log(softmax(logits)[[0, 1], labels]).mean())
 
 
+def depthwise() -> np.ndarray:
+    padded = np.pad(X.astype(float), ((0, 0), (1, 1), (0, 0)))
+    return sum(padded[:, tap : tap + 5] * TAPS[:, tap] for tap in range(3))
+
+
+TAPS = RNG.standard_normal((8, 3)).astype(np.float32)
 SIGMOID = 1 / (1 + np.exp(-X.astype(float)))
 WIDE = np.linspace(-30, 30, 40_001, dtype=np.float32)  # more than one piece of the numpy kit
 INDEX = RNG.integers(0, 8, (5, 6))
@@ -96,6 +103,9 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
     "cast_like": [((IDS, X), {}, IDS.astype(np.float32))],
     "clip": [((IDS, 2, 4), {}, IDS.clip(2, 4))],
     "take": [((X[0], IDS % 5), {}, X[0][IDS % 5])],
+    "detached": [((X,), {}, X)],
+    "depthwise": [((X, TAPS), {}, depthwise())],
+    "fourier": [((X,), {}, np.fft.fft2(X.astype(float)).real)],
     "take_along": [
         ((X, INDEX), {}, np.take_along_axis(X, np.broadcast_to(INDEX, (2, 5, 6)), -1)),
     ],
@@ -116,6 +126,8 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
         ((Q, K, V, MASK), {}, attend(MASK)),
         ((Q, K, V, None, BIAS), {}, attend(bias=BIAS)),
         ((Q, K, V, MASK[:, :, :1]), {"scale": 0.3}, attend(MASK[:, :, :1], scale=0.3)),
+        ((Q, K, V, MASK, BIAS[:, :, :1]), {}, attend(MASK, BIAS[:, :, :1])),
+        ((Q, K, V, MASK), {"softcap": 0.5}, attend(MASK, softcap=0.5)),
     ],
     "cross_entropy": [((X[:, 0], np.array([3, 6])), {}, cross_entropy())],
     "mse": [((X, TARGETS), {}, ((X - TARGETS).astype(float) ** 2).mean())],
@@ -129,6 +141,7 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
 }
 NOT_OPS = {
     *("bind", "make", "stack", "build", "load", "parameters", "export", "buffer", "train"),
+    "weight",
     *("arrays", "inference", "register"),
 }
 
@@ -191,6 +204,8 @@ class Everything(Layer):
         self.words = nn.Embedding(7, width, padding_idx=0)
         self.norm = nn.LayerNorm(width, eps=1e-3)
         self.bare_norm = nn.LayerNorm(width, eps=1e-3, bias=False)
+        self.root_norm = nn.RMSNorm(width, eps=1e-2)
+        self.raised_norm = nn.RMSNorm(width, eps=1e-2, offset=1.0)
         self.wide = nn.Linear(width, 12)
         self.bare = nn.Linear(12, width, bias=False)
         self.conv = nn.Conv1d(width, 6, 3, groups=2)
@@ -198,20 +213,25 @@ class Everything(Layer):
         self.same = nn.Identity()
         self.many = nn.ModuleList([nn.Linear(6, 6) for _ in range(2)])
         nn.buffer(self, "table", np.arange(6, dtype=np.float32))
+        nn.weight(self, "own", (2, 3))
+        self.channels = nn.Conv1d(6, 6, 3, groups=6, bias=False)
 
     def forward(self, ids: Any) -> Any:
-        x = self.bare_norm(self.norm(self.words(ids)))
+        x = self.raised_norm(self.root_norm(self.bare_norm(self.norm(self.words(ids)))))
         x = self.conv(self.same(self.drop(self.bare(self.wide(x)))))
         for layer in self.many:
             x = layer(x)
-        return x + self.table
+        return self.channels(x) + self.table + self.nn.reshape(self.own, (6,))
 
 
 WEIGHTS = {
+    "own": RNG.standard_normal((2, 3)),
     "words.weight": RNG.standard_normal((7, 8)),
     "norm.weight": RNG.standard_normal(8),
     "norm.bias": RNG.standard_normal(8),
     "bare_norm.weight": RNG.standard_normal(8),
+    "root_norm.weight": RNG.standard_normal(8),
+    "raised_norm.weight": RNG.standard_normal(8),
     "wide.weight": RNG.standard_normal((12, 8)),
     "wide.bias": RNG.standard_normal(12),
     "bare.weight": RNG.standard_normal((8, 12)),
@@ -221,6 +241,7 @@ WEIGHTS = {
     "many.0.bias": RNG.standard_normal(6),
     "many.1.weight": RNG.standard_normal((6, 6)),
     "many.1.bias": RNG.standard_normal(6),
+    "channels.weight": RNG.standard_normal((6, 1, 3)),
 }
 WEIGHTS = {name: (value * 0.3).astype(np.float32) for name, value in WEIGHTS.items()}
 
@@ -233,6 +254,8 @@ def everything() -> np.ndarray:
 
     x = normed(w["words.weight"][IDS]) * w["norm.weight"] + w["norm.bias"]
     x = normed(x) * w["bare_norm.weight"]
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-2) * w["root_norm.weight"]
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-2) * (1 + w["raised_norm.weight"])
     x = (x @ w["wide.weight"].T + w["wide.bias"]) @ w["bare.weight"].T
     padded = np.pad(x, ((0, 0), (1, 1), (0, 0)))
     y = np.zeros((2, 5, 6)) + w["conv.bias"]
@@ -242,7 +265,9 @@ def everything() -> np.ndarray:
             y[..., out] += padded[:, tap : tap + 5, part] @ w["conv.weight"][out, :, tap]
     for i in "01":
         y = y @ w[f"many.{i}.weight"].T + w[f"many.{i}.bias"]
-    return y + np.arange(6)
+    padded = np.pad(y, ((0, 0), (1, 1), (0, 0)))
+    y = sum(padded[:, tap : tap + 5] * w["channels.weight"][:, 0, tap] for tap in range(3))
+    return y + np.arange(6) + w["own"].reshape(6)
 
 
 def test_the_layers_compute_what_their_weights_say(kit):

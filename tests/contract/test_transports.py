@@ -22,6 +22,7 @@ from hubloader.errors import (
     RedirectRefused,
     TimedOut,
 )
+from hubloader.transport import http as transport_http
 from hubloader.transport.auth import Credential
 from hubloader.transport.base import Request, Timeouts
 from hubloader.transport.http import HttpTransport
@@ -466,3 +467,23 @@ def test_a_certificate_that_is_trusted_by_setting_works(certificate, monkeypatch
         with pytest.raises(ConnectFailed, match=r"match|mismatch"):
             transport.send(Request("GET", server.url.replace("localhost", "127.0.0.1") + "/file"))
     transport.close()
+
+
+def test_a_redirect_by_a_name_that_leads_to_a_link_local_address_sends_nothing(http, monkeypatch):
+    # no test can have such an address: the loopback's stands for it
+    monkeypatch.setattr(transport_http, "is_link_local", lambda host: host.startswith("127."))
+    with ScriptedServer(SCRIPT) as storage:
+        away = storage.url.replace("127.0.0.1", "localhost") + "/file"
+        with ScriptedServer({"/": Answer(302, {"Location": away})}) as hub:
+            following = Redirecting(http, RedirectPolicy())
+
+            with pytest.raises(RedirectRefused, match="link-local"):
+                following.send(ask(hub))
+
+        assert storage.seen == []
+
+
+def test_a_link_local_endpoint_that_the_user_named_is_asked(http, monkeypatch):
+    monkeypatch.setattr(transport_http, "is_link_local", lambda host: host.startswith("127."))
+    with ScriptedServer(SCRIPT) as server, http.send(ask(server, "/file")) as response:
+        assert receive(response) == BODY

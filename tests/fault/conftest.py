@@ -9,11 +9,13 @@ import pytest
 from fault_hub import FaultHub
 from network_world import VOCAB, WEIGHTS, World, contents, shrink, write_repo
 
+from hubloader.auto import source
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--kill-points", type=int, default=30, help="kills of a running download")
-    group.addoption("--machine", type=int, default=25, help="examples of the cache's machine")
+    group.addoption("--machine", type=int, default=200, help="examples of the cache's machine")
     group.addoption("--race-seconds", type=float, default=8.0, help="length of the cache's races")
     group.addoption("--chaos", type=int, default=60, help="random series of network faults")
 
@@ -21,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A Hub and an empty cache; at the end the cache is sound and a rerun needs no clean-up."""
+    source._HEALTH.clear()  # what another test's servers did
     shrink(monkeypatch, divided=False)
     files = contents()
     write_repo(tmp_path / "hub", files)

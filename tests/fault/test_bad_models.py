@@ -35,6 +35,8 @@ from hubloader.errors import (
     RemoteCodeRefused,
     UnknownArchitecture,
     UnsafeFile,
+    UnsupportedArchitecture,
+    UnsupportedDtype,
     WeightsMismatch,
 )
 
@@ -125,9 +127,13 @@ def test_a_value_that_cannot_be(folder, key, value):
         ({"model_type": ""}, None),
         ({"model_type": "weathernet", "auto_map": {"AutoModel": "m.X"}}, RemoteCodeRefused),
         ({"hidden_size": 32}, WeightsMismatch),
-        ({"vocab_size": 2**27}, WeightsMismatch),
+        ({"vocab_size": 2**27}, CorruptFile),
+        ({"vocab_size": 21}, WeightsMismatch),
         ({"num_hidden_layers": 2}, WeightsMismatch),
-        ({"num_hidden_layers": 1024}, WeightsMismatch),
+        ({"num_hidden_layers": 1024}, CorruptFile),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, UnsupportedArchitecture),
+        ({"add_cross_attention": True}, UnsupportedArchitecture),
+        ({"hidden_act": "xielu"}, UnsupportedArchitecture),
         ({"intermediate_size": 2**20}, WeightsMismatch),
         ({"num_attention_heads": 3}, CorruptFile),
         ({"model_type": "distilbert"}, WeightsMismatch),
@@ -210,6 +216,28 @@ def test_a_safetensors_header_that_is_not_the_files(folder, name):
     path.write_bytes(safetensors_bytes(HEADERS[name](header), data))
 
     refused(folder, (FormatError, WeightsMismatch))
+
+
+@pytest.mark.parametrize("word", ["I8", "U8", "F8_E4M3", "I64", "BOOL"])
+def test_packed_weights_that_no_config_speaks_of(folder, word):
+    path = folder / "model.safetensors"
+    header, _ = header_of(path.read_bytes())
+    width = 8 if word == "I64" else 1
+    shape = [header[FIRST]["shape"][0]]
+    kept, at = {}, 0
+    for name, spec in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = spec["data_offsets"]
+        size = width * shape[0] if name == FIRST else end - start
+        dtype = word if name == FIRST else spec["dtype"]
+        kept[name] = {"dtype": dtype, "shape": spec["shape"], "data_offsets": [at, at + size]}
+        at += size
+    path.write_bytes(safetensors_bytes(kept, bytes(at)))
+
+    error = refused(folder, UnsupportedDtype)
+
+    assert FIRST in error.message
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.9999])

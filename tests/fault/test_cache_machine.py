@@ -8,7 +8,7 @@ whether somebody damaged something. After each step:
 - nothing but live downloads is left over once a prune had its way;
 - huggingface_hub scans it without a warning, while nobody damaged it.
 
-``--machine N`` does N examples: of 20 steps each, beyond 100 examples of 50 steps.
+``--machine N`` does N examples: of 30 steps each, beyond 200 examples of 50 steps.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import random
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,13 @@ from hypothesis.stateful import (
 
 from hubloader.cache import CacheStore
 from hubloader.cache.audit import audit_cache
+from hubloader.cache.leases import LEASES
 from hubloader.cache.prune import PIN_PREFIX, carry_out, choose, choose_named
 from hubloader.cache.report import scan, scan_cache_dir
-from hubloader.errors import HubloaderError
-from hubloader.types import CommitHash
+from hubloader.errors import CacheReadOnly, HubloaderError, IntegrityError, TransportError
+from hubloader.resolve.session import Session
+from hubloader.settings import Settings
+from hubloader.types import CommitHash, Mode, ModelRef, Purpose
 
 DAY = 24 * 3600.0
 COMMITS = [CommitHash(digit * 40) for digit in "123"]
@@ -58,6 +62,35 @@ names = st.sampled_from(sorted(FILES[COMMITS[0]]))
 
 def listing(commit, revision="main"):
     return manifest(FILES[commit], lfs=["sub/large"], commit=commit, revision=revision)
+
+
+@contextmanager
+def read_only(root):
+    """Nothing below ``root`` can be written: it is another user's, or loses its write bits."""
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink())]
+    before = {path: path.stat().st_mode for path in folders}
+    names = sorted(map(str, root.rglob("*")))
+    for path in folders:
+        path.chmod(0o555)
+    root_again = os.geteuid() == 0
+    if root_again:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root_again:
+            os.seteuid(0)
+        for path, mode in before.items():
+            path.chmod(mode)
+    assert sorted(map(str, root.rglob("*"))) == names
+
+
+class Loaded(dict):
+    """The contents of a commit, by file name."""
+
+
+def _nobody():
+    raise AssertionError("offline, nobody is asked")
 
 
 class CacheMachine(RuleBasedStateMachine):
@@ -106,6 +139,33 @@ class CacheMachine(RuleBasedStateMachine):
         for name, data in FILES[commit].items():
             assert self.store.path(listing(commit), name).read_bytes() == data
 
+    @rule(commit=commits, revision=st.sampled_from(["main", "dev", "commit", "short"]))
+    def load_offline(self, commit, revision):
+        """As users load: right to the byte or an error of ours, and nobody is asked."""
+        name = {"commit": commit, "short": commit[:9]}.get(revision, revision)
+        found = self.loaded(name)
+        if found is None:
+            assert revision != "commit" or commit not in self.whole or self.damaged
+            return
+        for filename, data in found.items():
+            assert data == FILES[found.commit][filename]
+        if revision == "commit" and commit in self.whole:
+            assert found.keys() == FILES[commit].keys()
+
+    def loaded(self, revision):
+        session = Session(Settings(), _nobody, self.store)
+        ref, purpose = ModelRef(repo=REPO, revision=revision), Purpose(uses=frozenset({"all"}))
+        try:
+            files = session.files(ref, purpose, mode=Mode.CACHE_ONLY)
+            found = Loaded({name: files.path(name).read_bytes() for name in files.names()})
+        except HubloaderError:
+            return None
+        finally:
+            for each in COMMITS:  # as if the process that loaded had ended
+                LEASES.drop(self.layout.snapshot(each))
+        found.commit = files.commit
+        return found
+
     @rule(commit=commits)
     def use(self, commit):
         self.store.mark_used(REPO, commit)
@@ -128,12 +188,13 @@ class CacheMachine(RuleBasedStateMachine):
         max_size=st.sampled_from([None, 0, 3000, 20_000]),
         older=st.sampled_from([None, 0.0, DAY]),
         detached=st.booleans(),
+        grace=st.sampled_from([3600.0, 0.0]),
     )
-    def prune(self, max_size, older, detached):
+    def prune(self, max_size, older, detached, grace):
         report = scan(self.root)
         plan = choose(
             report, now=time.time() + self.clock, max_size=max_size, older_than=older,
-            detached=detached,
+            detached=detached, grace=grace,
         )  # fmt: skip
         result = carry_out(plan)
         gone = {removal.commit for removal in result.removed}
@@ -144,6 +205,8 @@ class CacheMachine(RuleBasedStateMachine):
         if max_size is not None and plan.left <= max_size and not self.damaged:
             stays = (left for repo in scan(self.root).repos for left in repo.leftovers)
             assert scan(self.root).size <= max_size + sum(left.size for left in stays)
+        if not grace and self.clock >= 0:  # nobody downloads now: whatever is left over goes
+            assert not [left for repo in scan(self.root).repos for left in repo.leftovers]
 
     @rule(commit=commits)
     def remove(self, commit):
@@ -179,6 +242,42 @@ class CacheMachine(RuleBasedStateMachine):
         os.symlink(os.path.relpath(blob, os.path.dirname(pointer)), pointer)
 
     # bad luck
+
+    @rule(
+        commit=commits,
+        name=names,
+        fault=st.sampled_from(["wrong", "zeros", "short", "long", "dropped"]),
+    )
+    def the_hub_is_at_fault(self, commit, name, fault):
+        """Wrong bytes, too few, too many, or a connection that ends: an error, and no name."""
+        store, wanted, data = self.store, listing(commit), FILES[commit][name]
+        if store.inspect(wanted, [name])[name].blob:
+            return
+        sent = {
+            "wrong": bytes([data[0] ^ 1]) + data[1:],
+            "zeros": bytes(len(data)),
+            "short": data[:-1],
+            "long": data + b"!",
+            "dropped": data[: len(data) // 2],
+        }[fault]
+        with store.using(REPO, wanted), pytest.raises((IntegrityError, TransportError)):
+            with store.writer(REPO, wanted.entries[name], resume=False) as writer:
+                writer.write(sent)
+                if fault == "dropped":
+                    raise TransportError("the connection ended")
+                writer.commit()
+        assert not store.inspect(wanted, [name])[name].blob
+
+    @precondition(lambda self: self.whole)
+    @rule(pick=st.randoms(use_true_random=False))
+    def the_disk_is_read_only(self, pick):
+        """Everything cached loads, nothing is written, and a change says why it cannot be."""
+        commit = pick.choice(sorted(self.whole))
+        with read_only(self.root):
+            found = self.loaded(commit)
+            assert found == FILES[commit] or self.damaged
+            with pytest.raises(CacheReadOnly):
+                self.store.set_ref(REPO, "new", commit)
 
     def blobs(self):
         return sorted(Path(self.layout.blobs).iterdir()) if os.path.isdir(self.layout.blobs) else []
@@ -299,10 +398,10 @@ def test_whatever_happens_in_whatever_order(request):
             CacheMachine,
             settings=settings(
                 max_examples=examples,
-                stateful_step_count=20 if examples <= 100 else 50,
+                stateful_step_count=30 if examples <= 200 else 50,
                 deadline=None,
                 database=None,
-                derandomize=examples <= 100,  # the bounded run is the same each time
+                derandomize=examples <= 200,  # the bounded run is the same each time
                 suppress_health_check=list(HealthCheck),
             ),
         )

@@ -217,6 +217,15 @@ def test_a_storage_that_fails_for_every_file_is_asked_a_bounded_number_of_times(
     assert fault.hits <= 6 * len(world.files)
 
 
+def test_a_storage_that_was_given_up_on_is_asked_once_about_each_file_that_is_left(world):
+    fault = world.inject(faults.status(500), metadata(method="GET"), times=None)
+
+    error = world.load_badly(HUBLOADER_MAX_WORKERS="1")
+
+    assert {each.filename for each in error.failures} == set(world.files)
+    assert fault.hits == 6 + len(world.files) - 1
+
+
 # Rows 27 and 28: redirects
 
 

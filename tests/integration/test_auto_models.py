@@ -352,7 +352,7 @@ def test_a_body_without_its_weights_is_an_error(numpy_model, broken, made):
         ({"hidden_act": "os.system"}, CorruptFile),
         ({"dtype": "load"}, CorruptFile),
         ({"hidden_size": 32}, WeightsMismatch),
-        ({"vocab_size": 2**27}, WeightsMismatch),
+        ({"vocab_size": 2**27}, CorruptFile),
         ({"num_hidden_layers": 3}, WeightsMismatch),
         ({"id2label": {"x": "y"}}, CorruptFile),
     ],

@@ -43,6 +43,7 @@ def test_it_is_called_in_every_way_that_transformers_models_were(model, batch, l
         model(batch),
         model(**batch),
         model(batch["input_ids"], attention_mask=batch["attention_mask"]),
+        model(batch["input_ids"], batch["attention_mask"]),
         model({"input_ids": IDS.tolist(), "attention_mask": MASK.tolist()}),
         model(batch, training=False),
         model.call(batch),
@@ -157,6 +158,51 @@ def test_a_saved_model_answers_the_same(model, tmp_path, batch, logits):
     loaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
 
     assert np.allclose(loaded(**batch)["logits"].numpy(), logits, atol=1e-5)
+
+
+def served(model, batch):
+    """What a saved model is to be given: every input of its, int32."""
+    whole = {"token_type_ids": np.zeros_like(IDS), **batch}
+    takes = model._get_save_spec()
+    return {name: tf.cast(value, tf.int32) for name, value in whole.items() if name in takes}
+
+
+def test_keras_export_serves_batches_of_any_size(model, tmp_path, batch, logits):
+    model.export(tmp_path / "served", verbose=False)
+
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    inputs = served(model, batch)
+    assert np.allclose(loaded.serve(inputs)["logits"], logits, atol=1e-5)
+    short = {name: value[:1, :3] for name, value in inputs.items()}
+    assert loaded.serve(short)["logits"].shape == (1, model.config.num_labels)
+
+
+def test_a_saved_model_has_a_signature_without_being_given_one(model, tmp_path, batch, logits):
+    tf.saved_model.save(model, str(tmp_path))
+
+    loaded = tf.saved_model.load(str(tmp_path))
+    found = loaded.signatures["serving_default"](**served(model, batch))
+    assert np.allclose(found["logits"], logits, atol=1e-5)
+
+
+def test_a_keras_file_brings_back_the_model_and_its_training(model, tmp_path, batch):
+    inputs, labels = rows(model, 32)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss=loss)
+    model.fit(inputs, labels, verbose=0)
+
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+
+    assert type(again) is type(model)
+    assert np.allclose(again(batch).logits, model(batch).logits, atol=1e-6)
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations) > 0
+    again.fit(inputs, labels, verbose=0)
+
+
+def test_more_inputs_by_place_than_there_are_is_our_error(model, batch):
+    with pytest.raises(TypeError, match="inputs by place"):
+        model(*[batch["input_ids"]] * 9)
 
 
 def test_its_class_makes_it_with_random_weights_too(model, batch):

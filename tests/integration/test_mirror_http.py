@@ -68,7 +68,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("gated", "private"):
         write(folder / f"org/{name}/config.json", b"{}")
     settings = {
-        "aliases": {"name": "org/name"},
+        "aliases": {"name": "org/name", "model": "org/name"},
         "gated": ["org/gated"],
         "private": ["org/private"],
         "tokens": {"hf_in": ["*"], "hf_out": []},
@@ -221,6 +221,9 @@ def test_a_revision_with_slashes_is_found(server: MirrorServer, revision: str) -
             "/api/models/name/revision/main?blobs=true",
             "/api/models/org/name/revision/main?blobs=true",
         ),
+        ("/api/models/model/revision/main", "/api/models/org/name/revision/main"),
+        ("/api/models/model", "/api/models/org/name"),
+        ("/model/resolve/main/model", "/org/name/resolve/main/model"),
     ],
 )
 def test_a_renamed_repository_is_a_307_to_its_new_name(

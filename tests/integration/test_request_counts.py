@@ -370,10 +370,6 @@ def commit_of(hub: MirrorServer, cache: Path) -> str:
 
 
 only_files = pytest.mark.parametrize("mirror", [[lists_nothing]], indirect=True)
-GUESSES = pytest.mark.xfail(
-    strict=True,
-    reason="what such a mirror lacks, or does not describe, is kept nowhere: it is asked for anew",
-)
 no_commits = pytest.mark.parametrize(
     "mirror", [[says_no_commit], [says_no_commit, lists_nothing]], indirect=True
 )
@@ -391,15 +387,7 @@ def test_a_mirror_that_lists_nothing_is_asked_once_about_each_name(mirror, cache
 
 
 @only_files
-@pytest.mark.parametrize(
-    "purpose",
-    [
-        Purpose(exact=("README.md",)),
-        pytest.param(BOTH, marks=GUESSES),
-        pytest.param(TOKENIZER, marks=GUESSES),
-        pytest.param(TORCH, marks=GUESSES),
-    ],
-)
+@pytest.mark.parametrize("purpose", [Purpose(exact=("README.md",)), BOTH, TOKENIZER, TORCH])
 def test_a_mirror_that_lists_nothing_is_asked_once_when_all_is_cached(mirror, cache, purpose):
     commit = new_process(mirror.url, cache).files(Case().ref(), purpose).commit
     mirror.forget()
@@ -422,12 +410,7 @@ def test_a_mirror_that_says_no_commits_works_by_commit(mirror, hub, cache, tmp_p
 
     assert {what: n for what, n in cold.items() if n > 1} == {}
     assert set(bytes_asked(cold)) - {"GET listing"} == set(once(NEEDED))
-    if mirror_lists(cold):  # else see GUESSES
-        assert asked(mirror) == Counter()
-
-
-def mirror_lists(cold: Counter[str]) -> bool:
-    return not any(what.startswith("HEAD ") for what in cold)
+    assert asked(mirror) == Counter()
 
 
 @names_only
@@ -442,7 +425,6 @@ def test_a_mirror_that_lists_names_is_asked_about_the_needed_files_alone(mirror,
 
 
 @names_only
-@GUESSES
 def test_a_mirror_that_lists_names_is_asked_once_when_all_is_cached(mirror, cache):
     new_process(mirror.url, cache).files(Case().ref(), BOTH)
     mirror.forget()

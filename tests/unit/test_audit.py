@@ -161,7 +161,10 @@ def test_what_cannot_be_mended_is_a_fault_still(store):
 
     report = audit_cache(store, repair=lambda *_: None)
 
-    assert {(fault.kind, fault.commit) for fault in report.faults} == {(FaultKind.MISSING, COMMIT)}
+    assert {(fault.kind, fault.commit) for fault in report.faults} == {
+        (FaultKind.MISSING, COMMIT),  # both had it, and it was taken out of both
+        (FaultKind.MISSING, LATER),
+    }
     assert report.repaired == ()
     assert scan_cache_dir(store.layout.root).warnings == []
 
@@ -180,3 +183,27 @@ def test_without_a_listing_the_blobs_names_are_what_they_have_to_match(store):
     flip(blob(store))
 
     assert len(audit_cache(store, [REPO]).faults) == 2
+
+
+def test_a_cut_content_that_no_listing_announced_is_mended(store):
+    """Without a listing a file's size is what the disk says: it is not announced by anybody."""
+    layout = store.layout.repo(REPO)
+    for commit in (COMMIT, LATER):
+        for path in (layout.tree(commit), layout.tree_digest(commit)):
+            os.unlink(path)
+    os.chmod(blob(store), 0o644)
+    os.truncate(blob(store), 100)
+
+    def repair(wanted, names):
+        announced = manifest(FILES, lfs=["sub/model.bin"], commit=wanted.commit)
+        for name in names:
+            if not store.inspect(announced, [name])[name].blob:
+                with store.writer(REPO, announced.entries[name], resume=False) as writer:
+                    writer.write(FILES[name])
+                    writer.commit()
+            store.link(announced, name)
+
+    report = audit_cache(store, repair=repair)
+
+    assert report.ok
+    assert [fault.kind for fault in report.repaired] == [FaultKind.DAMAGED, FaultKind.MISSING]

@@ -67,6 +67,24 @@ def test_looking_into_an_empty_cache_makes_nothing(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_repository_begins_with_its_snapshots_folder(tmp_path, monkeypatch):
+    """huggingface_hub's scan warns of a repository without one, which a kill must not leave."""
+    folder = CacheLayout(tmp_path).repo(REPO).folder
+    for name in ("mkdir", "rename", "open", "rmdir"):
+        real = getattr(os, name)
+
+        def call(*args, real=real, **options):
+            result = real(*args, **options)
+            assert not os.path.isdir(folder) or os.path.isdir(os.path.join(folder, "snapshots"))
+            return result
+
+        monkeypatch.setattr(os, name, call)
+    download(CacheStore(tmp_path), WANTED, FILES)
+
+    assert os.path.isdir(folder)
+    assert not os.path.lexists(CacheLayout(tmp_path).tmp)
+
+
 def test_a_file_that_the_commit_has_not_got_is_nowhere(store):
     assert store.inspect(WANTED, ["absent"]) == {"absent": OnDisk()}
     with pytest.raises(CacheMiss):

@@ -34,6 +34,7 @@ CONTRACT = {
     "HubError": (OSError, 75),
     "CorruptFile": (OSError, 1),
     "UnknownArchitecture": (ValueError, 1),
+    "UnsupportedArchitecture": (ValueError, 1),
     "UnknownTokenizer": (ValueError, 1),
     "UnsupportedTask": (ValueError, 1),
     "WeightsMismatch": (RuntimeError, 1),

@@ -16,7 +16,7 @@ from hubloader.errors import (
     InvalidReference,
     TimedOut,
 )
-from hubloader.transport.http import FOREIGN, translated
+from hubloader.transport.http_errors import FOREIGN, translated
 
 URL = "https://me:word@hub.example/x?signature=s3cret"
 

@@ -14,7 +14,7 @@ ONLY_IN = {
     "torch": {"nn/torch_kit.py", "tokenizers/tensors.py", "torch.py"},
     "tensorflow": {"nn/tf_kit.py", "nn/keras_adapter.py", "tokenizers/tensors.py", "tensorflow.py"},
     "keras": {"nn/tf_kit.py", "nn/keras_adapter.py", "tensorflow.py"},
-    "requests": {"transport/http.py"},
+    "requests": {"transport/http.py", "transport/http_errors.py"},
     "aiohttp": {"mirror/"},
 }
 CACHE_WORDS = {"blobs", "refs", "snapshots", ".no_exist", ".locks"}

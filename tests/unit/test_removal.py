@@ -10,7 +10,7 @@ import time
 import pytest
 from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
-from hubloader.cache import CacheStore, removal
+from hubloader.cache import CacheStore, disk, removal
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import Grip, Leases, RepoLock
 from hubloader.cache.prune import carry_out, choose, choose_named
@@ -184,6 +184,60 @@ def test_a_content_that_huggingface_hub_has_locked_stays(store):
         assert os.path.exists(store.layout.repo(REPO).blob(etag))
     assert scan_cache_dir(store.layout.root).warnings == []
     assert scan(store.layout.root).repos[0].revisions == ()
+
+
+def test_a_content_that_huggingface_hub_names_just_before_we_lock_it_stays(store, monkeypatch):
+    """The second look: between the scan and its lock another client may have made a pointer."""
+    etag = manifest(MORE).entries["config.json"].etag
+    layout = store.layout.repo(REPO)
+    real, named_again = removal._hub_lock, layout.pointer("c3" * 20, "config.json")
+
+    def lock(where, locked):
+        if locked == etag and not os.path.lexists(named_again):
+            os.makedirs(os.path.dirname(named_again))
+            os.symlink(f"../../blobs/{etag}", named_again)
+        return real(where, locked)
+
+    monkeypatch.setattr(removal, "_hub_lock", lock)
+    carry_out(named(store, (REPO, LATER)))
+
+    assert os.path.exists(named_again)
+
+
+def test_killed_while_it_deletes_the_last_of_a_repository_it_leaves_a_whole_folder_or_none(
+    tmp_path, monkeypatch
+):
+    store = CacheStore(tmp_path)
+    download(store, manifest(FILES), FILES)
+    folder = store.layout.repo(REPO).folder
+    real = os.rmdir
+
+    def rmdir(path, **options):
+        real(path, **options)
+        if os.path.isdir(folder):
+            assert os.path.isdir(os.path.join(folder, "snapshots"))
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    carry_out(named(store, (REPO, None)))
+
+    assert not os.path.lexists(folder)
+
+
+def test_what_comes_into_a_folder_while_it_is_deleted_stays(tmp_path, monkeypatch):
+    folder, tmp = tmp_path / "repo", tmp_path / "tmp"
+    (folder / "snapshots").mkdir(parents=True)
+    real = os.rename
+
+    def rename(source, target):
+        (folder / "snapshots" / "new").mkdir(exist_ok=True)
+        monkeypatch.setattr(os, "rename", real)
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    disk.remove_nested(str(folder), str(folder / "snapshots"), tmp=str(tmp))
+
+    assert (folder / "snapshots" / "new").is_dir()
+    assert not tmp.exists()
 
 
 def test_unfinished_downloads_go_with_their_repository_unless_somebody_writes_them(tmp_path):

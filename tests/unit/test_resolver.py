@@ -19,7 +19,7 @@ from hubloader.errors import (
     ServerFailed,
     TimedOut,
 )
-from hubloader.resolve.resolver import (
+from hubloader.resolve.answers import (
     Denied,
     Listed,
     Reachability,

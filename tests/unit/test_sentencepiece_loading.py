@@ -70,6 +70,62 @@ def test_merges_come_best_first_and_of_one_piece_the_longest_beginning_first():
     assert merges_of(ids, scores) == [("a", "b"), ("ab", "c"), ("a", "bc"), ("b", "c")]
 
 
+SPECIAL = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False,
+           "special": True}  # fmt: skip
+
+
+@pytest.mark.parametrize("declared", ["LlamaTokenizer", "PreTrainedTokenizerFast"])
+def test_the_shape_of_llama_3_is_read(tmp_path, declared):
+    """Its tokenizer.model has tiktoken's lines, and its special tokens are in another file."""
+    listed = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
+    folder = folder_of(
+        tmp_path, {"tokenizer.model": TIKTOKEN}, declared,
+        bos_token="<|begin_of_text|>", eos_token="<|eot_id|>",
+        added_tokens_decoder={str(700 + i): {"content": t, **SPECIAL}
+                              for i, t in enumerate(listed)},
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("hello")["input_ids"]
+    assert tokenizer.convert_tokens_to_ids(listed) == [700, 701, 702]
+    assert (ids[0] == 700) == (declared == "LlamaTokenizer")
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("declared", "file", "model", "settings_", "framed"),
+    [
+        ("LlamaTokenizer", "tokenizer.model", "spm-llama/tokenizer.model",
+         {"bos_token": "<bos: 1>"}, ["<bos: 1>"]),
+        ("LlamaTokenizer", "tokenizer.model", "spm-llama/tokenizer.model",
+         {"bos_token": "$x", "add_eos_token": True, "eos_token": "end of it"}, ["$x", "end of it"]),
+        ("LlamaTokenizer", "tokenizer.model", "spm-llama/tokenizer.model",
+         {"bos_token": None}, []),
+        ("GemmaTokenizer", "tokenizer.model", "spm-gemma/tokenizer.model",
+         {"bos_token": None, "pad_token": None}, []),
+        ("AlbertTokenizer", "spiece.model", "spm-t5/spiece.model", {}, ["[CLS]", "[SEP]"]),
+        ("FNetTokenizer", "spiece.model", "spm-t5/spiece.model",
+         {"cls_token": "<c>"}, ["<unk>", "[SEP]"]),
+        ("MBart50Tokenizer", "sentencepiece.bpe.model", "spm-fairseq/sentencepiece.bpe.model",
+         {"additional_special_tokens": ["xx_XX"], "src_lang": "xx_XX"}, ["xx_XX", "</s>"]),
+        ("PegasusTokenizer", "spiece.model", "spm-t5/spiece.model",
+         {"eos_token": "<|end|>"}, ["<|end|>"]),
+    ],
+)  # fmt: skip
+def test_a_text_is_framed_by_tokens_that_the_model_file_lacks(
+    tmp_path, declared, file, model, settings_, framed
+):
+    """Alike in what is made of the model file and in what is saved of that."""
+    folder = folder_of(tmp_path, {file: (TOKENIZERS / model).read_bytes()}, declared, **settings_)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("hello")["input_ids"]
+    around = [i for i in ids if i not in tokenizer("hello", add_special_tokens=False)["input_ids"]]
+    assert tokenizer.convert_ids_to_tokens(around) == framed
+    tokenizer.save_pretrained(tmp_path / "saved", legacy_format=False)
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again("hello")["input_ids"] == ids
+    assert again("hello", "you")["input_ids"] == tokenizer("hello", "you")["input_ids"]
+
+
 def test_a_generic_class_refuses_sentencepiece_by_name(tmp_path):
     folder = folder_of(tmp_path, {"tokenizer.model": LLAMA}, "PreTrainedTokenizerFast")
     with pytest.raises(UnknownTokenizer, match="is a SentencePiece model"):

@@ -89,7 +89,9 @@ def test_every_class_is_found_with_and_without_fast():
 def test_every_model_type_names_a_class_that_exists():
     from hubloader.tokenizers.classes import _families
 
-    for family in _families().values():
+    names = [kind.name for family in _families() for kind in family.CLASSES]
+    assert len(names) == len(set(names)), "two families claim one class"
+    for family in _families():
         assert frozenset(kind.name for kind in family.CLASSES) == family.CLASS_NAMES
         for model_type, name in family.MODEL_TYPES.items():
             assert class_for_model_type(model_type).name == name

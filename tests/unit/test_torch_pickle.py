@@ -55,6 +55,14 @@ def test_what_is_no_tensor_in_a_state_dict_is_left_out(tmp_path):
     assert list(TorchPickleFile(torch_zip(tmp_path / "m.bin", program, RECORDS)).names()) == ["w"]
 
 
+def test_a_trainers_checkpoint_holds_its_tensors_under_state_dict(tmp_path):
+    made = Pickle().add(b"}(").add("epoch").add(3).add("state_dict").add(b"}(").add("w")
+    program = made.tensor(made.storage("0", 6), (6,), (1,)).add(b"uu").done()
+    file = TorchPickleFile(torch_zip(tmp_path / "m.bin", program, RECORDS))
+
+    assert file.read("w").tolist() == SIX.tolist()
+
+
 HOSTILE_NAMES = [
     ("os", "system"),
     ("posix", "system"),

@@ -1,32 +1,27 @@
 """SentencePiece without byte fallback: ALBERT, T5, XLM-R and their relatives.
 
-The classes differ in what stands before and after the pieces in the vocabulary, in what is done to
-a text before it is cut, and in what is put around it. Each is a ``_Recipe`` below.
+What is done with a model file is in ``sentencepiece_recipes``; here are the classes, their special
+tokens and defaults, and what is put around texts.
 
-Source: transformers 4.57.6 ``convert_slow_tokenizer.py``: SpmConverter and the classes under it,
-and the ``__init__`` of each slow and fast class for special tokens and their flags.
+Source: transformers 4.57.6, the ``__init__`` of each slow and fast class.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 
-from hubloader.errors import CorruptFile
 from hubloader.tokenizers.classes import TokenizerClass
-from hubloader.tokenizers.sentencepiece_engine import (
-    Scored,
-    framing_id,
-    make_engine,
-    read_sentencepiece_model,
-)
+from hubloader.tokenizers.sentencepiece_engine import make_engine, read_sentencepiece_model
+from hubloader.tokenizers.sentencepiece_frame import template
+from hubloader.tokenizers.sentencepiece_recipes import RECIPES, T5_RECIPE, pegasus_offset
+from hubloader.tokenizers.sentencepiece_settling import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from hubloader.tokenizers.sentencepiece_model import SentencePieceModel
     from hubloader.types import FileSet
 
 __all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build", "frame", "settle"]
@@ -47,18 +42,13 @@ _FAIRSEQ_TOKENS = "b=<s> e=</s> u=<unk> s=</s> p=<pad> c=<s> m=<mask>"
 _T5_TOKENS = "e=</s> u=<unk> p=<pad>"
 _ACCENTS_DROPPED = {"do_lower_case": True, "remove_space": True, "keep_accents": False}
 _ACCENTS_KEPT = {"do_lower_case": False, "remove_space": True, "keep_accents": True}
-_MBART_LANGUAGES = (
-    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN",
-    "it_IT", "ja_XX", "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO",
-    "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN",
-)  # fmt: skip
-_MBART50_LANGUAGES = (
-    *_MBART_LANGUAGES,
-    "af_ZA", "az_AZ", "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK",
-    "ml_IN", "mn_MN", "mr_IN", "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN",
-    "th_TH", "tl_XX", "uk_UA", "ur_PK", "xh_ZA", "gl_ES", "sl_SI",
-)  # fmt: skip
-_MADE_UP = tuple(f"<madeupword{number}>" for number in range(7))
+_LANGUAGES = {"src_lang": None, "tgt_lang": None}
+_DEFAULT_LANGUAGES = {  # of texts, where nothing else is said
+    "MBart50Tokenizer": "en_XX",
+    "MBartTokenizer": "en_XX",
+    "NllbTokenizer": "eng_Latn",
+    "SeamlessM4TTokenizer": "__eng__",
+}
 
 
 def _tokens(text: str) -> dict[str, str]:
@@ -105,15 +95,21 @@ CLASSES = (
         model_input_names=("input_ids", "token_type_ids"), options=_ACCENTS_KEPT,
         mask_normalized=False,
     ),
+    _class("LayoutXLMTokenizer", _BPE_FILE, _FAIRSEQ_TOKENS, mask_normalized=False),
     _class(
         "MBart50Tokenizer", _BPE_FILE, "e=</s> u=<unk> s=</s> p=<pad> c=<s> m=<mask>",
-        options={"src_lang": None, "tgt_lang": None}, framed_by=frozenset({"src_lang"}),
+        options=_LANGUAGES, framed_by=frozenset({"src_lang"}),
     ),
     _class(
         "MBartTokenizer", _BPE_FILE, _FAIRSEQ_TOKENS, mask_normalized=False,
-        options={"src_lang": None, "tgt_lang": None}, framed_by=frozenset({"src_lang"}),
+        options=_LANGUAGES, framed_by=frozenset({"src_lang"}),
     ),
     _class("MT5Tokenizer", _FILE, _T5_TOKENS),
+    _class(
+        "NllbTokenizer", _BPE_FILE, _FAIRSEQ_TOKENS,
+        options={**_LANGUAGES, "legacy_behaviour": False},
+        framed_by=frozenset({"src_lang", "legacy_behaviour"}), keep_conversion=True,
+    ),
     _class(
         "PegasusTokenizer", _FILE, "e=</s> u=<unk> p=<pad> m=<mask_2>",
         options={"mask_token_sent": "<mask_1>", "offset": 103},
@@ -124,6 +120,12 @@ CLASSES = (
         "RemBertTokenizer", "sentencepiece.model", _ALBERT_TOKENS,
         model_input_names=_WITH_TYPES, options=_ACCENTS_DROPPED,
         legacy_options={**_ACCENTS_KEPT, "unk_token": "[UNK]", "pad_token": "[PAD]"},
+    ),
+    _class(
+        "SeamlessM4TTokenizer", _BPE_FILE, "b=<s> e=</s> u=<unk> s=</s> p=<pad> c=<s>",
+        options={"src_lang": "eng", "tgt_lang": "fra"},
+        legacy_options={"add_prefix_space": True},
+        framed_by=frozenset({"src_lang"}), keep_conversion=True,
     ),
     _class("T5Tokenizer", _FILE, _T5_TOKENS),
     _class("UdopTokenizer", _FILE, "e=</s> u=<unk> s=</s> p=<pad>"),
@@ -146,11 +148,14 @@ MODEL_TYPES = {
     "camembert": "CamembertTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
     "fnet": "FNetTokenizer",
+    "layoutxlm": "LayoutXLMTokenizer",
     "mbart": "MBartTokenizer",
     "mbart50": "MBart50Tokenizer",
+    **dict.fromkeys(("nllb", "nllb-moe"), "NllbTokenizer"),
     **dict.fromkeys(("bigbird_pegasus", "pegasus", "pegasus_x"), "PegasusTokenizer"),
     "reformer": "ReformerTokenizer",
     "rembert": "RemBertTokenizer",
+    **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "SeamlessM4TTokenizer"),
     **dict.fromkeys(
         (
             "longt5", "mt5", "musicgen", "musicgen_melody", "pix2struct", "switch_transformers",
@@ -169,233 +174,27 @@ MODEL_TYPES = {
 }  # fmt: skip
 
 
-def _pieces(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Scored]:
-    del options
-    return [(piece.text, piece.score) for piece in model.pieces]
-
-
-def _pieces_without_number_commas(
-    model: SentencePieceModel, options: Mapping[str, Any]
-) -> list[Scored]:
-    """Make pieces such as "4," all but unusable: the models never saw them."""
-    del options
-    return [
-        (text, score - 100 if len(text) > 1 and text[-1] == "," and text[-2].isdigit() else score)
-        for text, score, _ in model.pieces
-    ]
-
-
-def _fairseq(*after: str) -> Callable[[SentencePieceModel, Mapping[str, Any]], list[Scored]]:
-    """Give the vocabulary that fairseq's models have around the pieces."""
-
-    def vocabulary(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Scored]:
-        before: list[Scored] = [(text, 0.0) for text in ("<s>", "<pad>", "</s>", "<unk>")]
-        return before + _pieces(model, options)[3:] + [(text, 0.0) for text in after]
-
-    return vocabulary
-
-
-def _camembert(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Scored]:
-    before: list[Scored] = [
-        ("<s>NOTUSED", 0.0),
-        ("<pad>", 0.0),
-        ("</s>NOTUSED", 0.0),
-        ("<unk>", 0.0),
-        ("<unk>NOTUSED", -100.0),
-    ]
-    return [*before, *_pieces(model, options)[1:], ("<mask>", 0.0)]
-
-
-def _t5(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Scored]:
-    extra = range(_count(options, "extra_ids", 100) - 1, -1, -1)
-    return _pieces(model, options) + [(f"<extra_id_{number}>", 0.0) for number in extra]
-
-
-def _pegasus(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Scored]:
-    offset, mask, sent = _offset(options), options["mask_token"], options["mask_token_sent"]
-    before = [str(options["pad_token"]), str(options["eos_token"])]
-    if sent is not None:
-        before.append(str(sent))
-        if mask is not None and offset > 3:
-            before.append(str(mask))
-    unused = [(f"<unk_{number}>", -100.0) for number in range(2, offset)]
-    return [(text, 0.0) for text in before] + unused + _pieces(model, options)[2:]
-
-
-_MANY_SPACES = Regex(" {2,}")
-
-
-def _stripped(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Any]:
-    del options
-    strip = [
-        normalizers.Strip(left=False, right=True),
-        normalizers.Replace(_MANY_SPACES, _SPACE),
-    ]
-    return [*_charsmap(model), *strip]
-
-
-def _quotes_first(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Any]:
-    one_space = normalizers.Replace(_MANY_SPACES, " ")
-    return [*_quotes(), *_letters(options), *_charsmap(model), one_space]
-
-
-def _spaces_first(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Any]:
-    one_space = normalizers.Replace(_MANY_SPACES, " ")
-    return [*_quotes(), one_space, *_letters(options), *_charsmap(model)]
-
-
-def _deberta(model: SentencePieceModel, options: Mapping[str, Any]) -> list[Any]:
-    lower = [normalizers.Lowercase()] if options["do_lower_case"] else []
-    one_space = normalizers.Replace(_MANY_SPACES, " ")
-    return [*lower, normalizers.Strip(), *_charsmap(model), one_space]
-
-
-def _quotes() -> list[Any]:
-    return [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-
-
-def _letters(options: Mapping[str, Any]) -> list[Any]:
-    steps: list[Any] = []
-    if not options["keep_accents"]:
-        steps += [normalizers.NFKD(), normalizers.StripAccents()]
-    if options["do_lower_case"]:
-        steps.append(normalizers.Lowercase())
-    return steps
-
-
-def _charsmap(model: SentencePieceModel) -> list[Any]:
-    return [normalizers.Precompiled(model.charsmap)] if model.charsmap else []
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How a class's engine is made.
-
-    ``single`` and ``pair`` are the engine's templates, empty for nothing around a text; ``named``
-    are tokens that the template names and does not use;
-    ``unknown`` is the id of the unknown piece, None for what the model file says.
-    """
-
-    single: str = ""
-    pair: str = ""
-    named: tuple[str, ...] = ()
-    vocabulary: Callable[[SentencePieceModel, Mapping[str, Any]], list[Scored]] = _pieces
-    normalizer: Callable[[SentencePieceModel, Mapping[str, Any]], list[Any]] = _stripped
-    unknown: int | None = None
-
-
-_BERT_FRAME = ("[CLS]:0 $A:0 [SEP]:0", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1")
-_FAIRSEQ_FRAME = ("<s> $A </s>", "<s> $A </s> </s> $B </s>")
-_T5_FRAME = ("$A </s>", "$A </s> $B </s>")
-_PLAIN_FAIRSEQ = _Recipe(*_FAIRSEQ_FRAME, vocabulary=_fairseq("<mask>"), unknown=3)
-_ALBERT = _Recipe(*_BERT_FRAME, vocabulary=_pieces_without_number_commas, normalizer=_quotes_first)
-_T5 = _Recipe(*_T5_FRAME, vocabulary=_t5)
-_RECIPES: Mapping[str, _Recipe] = {
-    "AlbertTokenizer": _ALBERT,
-    "BarthezTokenizer": _Recipe(*_FAIRSEQ_FRAME, unknown=3),
-    "BigBirdTokenizer": _Recipe(*_BERT_FRAME),
-    "CamembertTokenizer": _Recipe(*_FAIRSEQ_FRAME, vocabulary=_camembert, unknown=3),
-    "DebertaV2Tokenizer": _Recipe(*_BERT_FRAME, normalizer=_deberta),
-    "FNetTokenizer": _ALBERT,
-    "MBart50Tokenizer": _Recipe(vocabulary=_fairseq(*_MBART50_LANGUAGES, "<mask>"), unknown=3),
-    "MBartTokenizer": _Recipe(vocabulary=_fairseq(*_MBART_LANGUAGES, "<mask>"), unknown=3),
-    "MT5Tokenizer": _T5,
-    "PegasusTokenizer": _Recipe(vocabulary=_pegasus),
-    "ReformerTokenizer": _Recipe(),
-    "RemBertTokenizer": _Recipe(*_BERT_FRAME, normalizer=_spaces_first),
-    "T5Tokenizer": _T5,
-    "UdopTokenizer": _Recipe(*_T5_FRAME),
-    "XGLMTokenizer": _Recipe(
-        "</s> $A",
-        "</s> $A </s> </s> $B",
-        named=("<s>",),
-        vocabulary=_fairseq(*_MADE_UP),
-        unknown=3,
-    ),
-    "XLMRobertaTokenizer": _PLAIN_FAIRSEQ,
-    "XLNetTokenizer": _Recipe(
-        "$A:0 <sep>:0 <cls>:2",
-        "$A:0 <sep>:0 $B:1 <sep>:1 <cls>:2",
-        vocabulary=_pieces_without_number_commas,
-        normalizer=_quotes_first,
-    ),
-}
-
-
-def settle(kind: TokenizerClass, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Work out the init arguments that depend on others, as the class's ``__init__`` does."""
-    settled = dict(settings)
-    change = _SETTLED.get(kind.name)
-    if change is not None:
-        settled["additional_special_tokens"] = change(settled)
-    return settled
-
-
-def _settle_t5(settings: Mapping[str, Any]) -> list[Any]:
-    given = settings.get("additional_special_tokens")
-    if given is not None and any("<extra_id_" in str(token) for token in given):
-        return list(given)
-    count = _count(settings, "extra_ids", 100)
-    return [*(given or ()), *(f"<extra_id_{number}>" for number in range(count))]
-
-
-def _settle_pegasus(settings: Mapping[str, Any]) -> list[Any]:
-    given, sent = settings.get("additional_special_tokens"), settings["mask_token_sent"]
-    offset = _offset(settings)
-    if given is None:
-        first = [] if sent is None else [sent]
-        return first + [f"<unk_{number}>" for number in range(2, offset)]
-    known = {str(token) for token in given}
-    first = [] if sent is None or str(sent) in known else [sent]
-    found = [*first, *given]
-    return found + [f"<unk_{number}>" for number in range(len(found), offset - 1)]
-
-
-def _settle_mbart(settings: Mapping[str, Any]) -> list[Any]:
-    given = settings.get("additional_special_tokens") or ()
-    return [*_MBART_LANGUAGES, *(token for token in given if str(token) not in _MBART_LANGUAGES)]
-
-
-def _settle_after(more: Sequence[str]) -> Callable[[Mapping[str, Any]], list[Any]]:
-    def settle_list(settings: Mapping[str, Any]) -> list[Any]:
-        given = list(settings.get("additional_special_tokens") or ())
-        known = {str(token) for token in given}
-        return given + [token for token in more if token not in known]
-
-    return settle_list
-
-
-_SETTLED: Mapping[str, Callable[[Mapping[str, Any]], list[Any]]] = {
-    "MBart50Tokenizer": _settle_after(_MBART50_LANGUAGES),
-    "MBartTokenizer": _settle_mbart,
-    "MT5Tokenizer": _settle_t5,
-    "PegasusTokenizer": _settle_pegasus,
-    "T5Tokenizer": _settle_t5,
-    "XGLMTokenizer": _settle_after(_MADE_UP),
-}
-
-
 def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> Tokenizer:
-    """Make the engine of a SentencePiece class from its model file.
+    """Make the engine of a SentencePiece class from its model file; ``frame`` makes its last part.
 
     Args:
         files: where the model file is.
         kind: the class; decides everything that is not in the file.
         options: ``do_lower_case``, ``keep_accents``, ``split_by_punct``, ``extra_ids``,
-            ``legacy``, ``add_prefix_space``, ``offset``, ``src_lang`` and the special tokens, as
-            merged from defaults, files and arguments.
+            ``legacy``, ``add_prefix_space``, ``offset`` and the special tokens, as merged from
+            defaults, files and arguments.
 
     Raises:
-        CorruptFile: the model file is damaged, or lacks a token that every text is framed with.
+        CorruptFile: the model file is damaged.
         UnsafeFile: something in it is beyond its bound.
         UnknownTokenizer: it is in another format, or of an algorithm that no engine runs.
 
     """
-    recipe = _RECIPES[kind.name]
+    recipe = RECIPES[kind.name]
     model = read_sentencepiece_model(files, kind.legacy_files[0])
     unknown = model.unknown_id if recipe.unknown is None else recipe.unknown
     if kind.name == "PegasusTokenizer":
-        unknown += _offset(options)
+        unknown += pegasus_offset(options)
     engine = make_engine(model, recipe.vocabulary(model, options), unknown_id=unknown)
     engine.normalizer = normalizers.Sequence(recipe.normalizer(model, options))
     scheme = _prepend_scheme(kind, options)
@@ -407,61 +206,68 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
         space = pre_tokenizers.Sequence([*(marks if options["split_by_punct"] else ()), space])
     engine.pre_tokenizer = space
     engine.decoder = decoders.Metaspace(replacement=_SPACE, prepend_scheme=scheme)
-    frame(engine, kind, options)
     return engine
 
 
-def frame(engine: Tokenizer, kind: TokenizerClass, options: Mapping[str, Any]) -> None:
-    """Set what is put around a text, as the class and its init arguments want it."""
-    recipe = _RECIPES[kind.name]
-    single, pair = recipe.single, recipe.pair
-    if kind.name in {"MBartTokenizer", "MBart50Tokenizer"}:
-        single, pair = _with_language(kind, options)
+def frame(
+    engine: Tokenizer, kind: TokenizerClass, options: Mapping[str, Any], *, target: bool = False
+) -> Any:
+    """Make what is put around a text, as the class and its init arguments want it.
+
+    Args:
+        engine: where the tokens' ids are looked up.
+        kind: the class.
+        options: ``src_lang`` and the special tokens, as merged.
+        target: whether it is for texts to be translated to.
+
+    Returns:
+        The engine's part, None where a class puts nothing around texts.
+
+    Raises:
+        CorruptFile: a token is not in the vocabulary.
+
+    """
+    recipe = RECIPES[kind.name]
+    single, pair = recipe.single.split(), recipe.pair.split()
+    unknown = options.get("unk_token")
+    if kind.name in _DEFAULT_LANGUAGES:
+        single, pair = _with_language(kind, options, target=target)
+        unknown = None  # a language that is misspelt is worth an error
     elif kind.name == "PegasusTokenizer":
-        eos = str(options["eos_token"])
-        single, pair = f"$A {eos}", f"$A $B {eos}"
+        eos = _role(options, "eos_token")
+        single, pair = ["$A", *eos], ["$A", "$B", *eos]
     if not single:
-        return
-    names = [part.partition(":")[0] for part in pair.split()]
-    around = [name for name in names if not name.startswith("$")]
-    engine.post_processor = processors.TemplateProcessing(
-        single=single,
-        pair=pair,
-        special_tokens=[
-            (name, framing_id(engine, name, kind.legacy_files[0]))
-            for name in dict.fromkeys((*around, *recipe.named))
-        ],
+        return None
+    return template(
+        engine, single, pair, unknown=unknown, named=recipe.named, where=kind.legacy_files[0]
     )
 
 
-def _with_language(kind: TokenizerClass, options: Mapping[str, Any]) -> tuple[str, str]:
-    language, eos = str(options.get("src_lang") or "en_XX"), str(options["eos_token"])
-    if kind.name == "MBart50Tokenizer":
-        return f"{language} $A {eos}", f"{language} $A $B {eos}"
-    return f"$A {eos} {language}", f"$A $B {eos} {language}"
+def _with_language(
+    kind: TokenizerClass, options: Mapping[str, Any], *, target: bool
+) -> tuple[list[str], list[str]]:
+    language = str(options.get("src_lang") or _DEFAULT_LANGUAGES[kind.name])
+    eos = _role(options, "eos_token")
+    before, after = [language], eos
+    if kind.name == "MBartTokenizer" or options.get("legacy_behaviour"):
+        before, after = [], [*eos, language]
+    elif kind.name == "SeamlessM4TTokenizer" and target:
+        before = [*eos, language]
+    return [*before, "$A", *after], [*before, "$A", "$B", *after]
+
+
+def _role(options: Mapping[str, Any], name: str) -> list[str]:
+    """Give the token of a role, or nothing where there is none."""
+    token = options.get(name)
+    return [] if token is None else [str(token)]
 
 
 def _prepend_scheme(kind: TokenizerClass, options: Mapping[str, Any]) -> str:
-    """Say where a space is put before a text; only T5 lets its init arguments decide."""
-    if _RECIPES[kind.name] is not _T5:
+    """Say where a space is put before a text; only some let their init arguments decide."""
+    if RECIPES[kind.name] is not T5_RECIPE and kind.name != "SeamlessM4TTokenizer":
         return "always"
     if options.get("add_prefix_space") is False:
         return "never"
+    if kind.name == "SeamlessM4TTokenizer":
+        return "first"
     return "always" if options.get("legacy") in {None, True} else "first"
-
-
-def _offset(options: Mapping[str, Any]) -> int:
-    return _count(options, "offset", 103)
-
-
-def _count(options: Mapping[str, Any], name: str, usual: int) -> int:
-    """Read a number of tokens; more than a vocabulary could hold is nonsense."""
-    value = options.get(name)
-    if value is None:
-        return usual
-    if not isinstance(value, int) or not 0 <= value <= 1 << 16:
-        raise CorruptFile(
-            f"tokenizer_config.json: {name} is {value!r}, not a number of tokens",
-            filename="tokenizer_config.json",
-        )
-    return value

@@ -1,4 +1,6 @@
-"""SentencePiece with byte fallback: LLaMA, Mistral, Gemma. What no piece covers becomes its bytes.
+"""SentencePiece with byte fallback: LLaMA, Code Llama, Mistral, Gemma.
+
+What no piece covers becomes its bytes.
 
 A repository of these classes may hold another format in ``tokenizer.model`` (Llama 3 has tiktoken's
 lines there), or a tekken.json instead: the bytes decide.
@@ -11,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 
 from hubloader.tokenizers.classes import TokenizerClass
 from hubloader.tokenizers.ranked_bytes import build_ranked, special_of
-from hubloader.tokenizers.sentencepiece_engine import framing_id, make_engine, model_from
+from hubloader.tokenizers.sentencepiece_engine import make_engine, model_from
+from hubloader.tokenizers.sentencepiece_frame import template
 from hubloader.tokenizers.sentencepiece_model import read_model_bytes
 from hubloader.tokenizers.vocabulary_format import VocabularyFormat, sniff_vocabulary
 
@@ -26,13 +29,25 @@ if TYPE_CHECKING:
     from hubloader.tokenizers.sentencepiece_model import SentencePieceModel
     from hubloader.types import FileSet
 
-__all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build", "frame"]
+__all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build", "frame", "settle"]
 
 _FILE = "tokenizer.model"
 _RANKED = ("tekken.json", "tiktoken.model")  # what may stand there instead
 _SPACE = "▁"
 _TURNS = ("<start_of_turn>", "<end_of_turn>")  # user-defined pieces of Gemma that are special
 _FRAME = {"add_bos_token": True, "add_eos_token": False}
+_LLAMA_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+_GEMMA_TOKENS = {
+    "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>",
+}  # fmt: skip
+
+# Code Llama's tokens around what is to be filled in; without any, a role is None.
+_INFILLING = {
+    "prefix_token": "▁<PRE>",
+    "middle_token": "▁<MID>",
+    "suffix_token": "▁<SUF>",
+    "eot_token": "▁<EOT>",
+}
 
 CLASSES = tuple(
     TokenizerClass(
@@ -40,23 +55,16 @@ CLASSES = tuple(
         family="sentencepiece_bytes",
         legacy_files=(_FILE,),
         other_files=_RANKED,
-        special_tokens=tokens,
-        options=_FRAME,
+        special_tokens=_tokens,
+        options={**_FRAME, **more},
         padding_side="left",
         framed_by=frozenset(_FRAME),
         keep_conversion=True,  # working out the merges takes three times as long as reading them
     )
-    for name, tokens in (
-        (
-            "GemmaTokenizer",
-            {
-                "bos_token": "<bos>",
-                "eos_token": "<eos>",
-                "unk_token": "<unk>",
-                "pad_token": "<pad>",
-            },
-        ),
-        ("LlamaTokenizer", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}),
+    for name, _tokens, more in (
+        ("CodeLlamaTokenizer", _LLAMA_TOKENS, {**_INFILLING, "fill_token": "<FILL_ME>"}),
+        ("GemmaTokenizer", _GEMMA_TOKENS, {}),
+        ("LlamaTokenizer", _LLAMA_TOKENS, {}),
     )
 )
 CLASS_NAMES = frozenset(kind.name for kind in CLASSES)
@@ -70,29 +78,40 @@ MODEL_TYPES = {
     ),
     **dict.fromkeys(
         (
-            "arcee", "aria", "chameleon", "colpali", "deepseek_v2", "deepseek_v3", "deepseek_vl",
-            "deepseek_vl_hybrid", "diffllama", "ernie4_5", "ernie4_5_moe", "idefics", "idefics2",
-            "idefics3", "jamba", "janus", "jetmoe", "llama", "llama4", "llama4_text", "llava",
-            "llava_next", "llava_next_video", "llava_onevision", "ministral", "mistral", "mistral3",
-            "mixtral", "mllama", "paligemma", "persimmon", "phi3", "phimoe", "video_llava",
-            "vipllava", "zamba", "zamba2",
+            "arcee", "aria", "chameleon", "code_llama", "colpali", "deepseek_v2", "deepseek_v3",
+            "deepseek_vl", "deepseek_vl_hybrid", "diffllama", "ernie4_5", "ernie4_5_moe",
+            "idefics", "idefics2", "idefics3", "jamba", "janus", "jetmoe", "llama", "llama4",
+            "llama4_text", "llava", "llava_next", "llava_next_video", "llava_onevision",
+            "ministral", "mistral", "mistral3", "mixtral", "mllama", "paligemma", "persimmon",
+            "phi3", "phimoe", "video_llava", "vipllava", "zamba", "zamba2",
         ),
         "LlamaTokenizer",
     ),
 }  # fmt: skip
 
 
+def settle(kind: TokenizerClass, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the tokens of infilling special, as the class's ``__init__`` does."""
+    settled = dict(settings)
+    if kind.name == "CodeLlamaTokenizer":
+        given = list(settled.get("additional_special_tokens") or ())
+        known = {str(token) for token in given}
+        more = [str(settled[role]) for role in _INFILLING if settled.get(role) is not None]
+        settled["additional_special_tokens"] = given + [t for t in more if t not in known]
+    return settled
+
+
 def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> Tokenizer:
-    """Make the engine of a LLaMA or Gemma class from its vocabulary file.
+    """Make the engine of a LLaMA or Gemma class; ``frame`` makes its last part.
 
     Args:
         files: where the file is.
         kind: the class.
-        options: ``legacy``, ``add_prefix_space``, ``add_bos_token``, ``add_eos_token`` and the
-            special tokens, as merged from defaults, files and arguments.
+        options: ``legacy``, ``add_prefix_space`` and the special tokens, as merged from defaults,
+            files and arguments.
 
     Raises:
-        CorruptFile: the file is damaged, or lacks a token that every text is framed with.
+        CorruptFile: the file is damaged.
         UnsafeFile: something in it is beyond its bound.
         UnknownTokenizer: it is in a format that is not read here; says which.
 
@@ -101,29 +120,31 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
     name = next((name for name in (_FILE, *_RANKED) if name in names), _FILE)
     raw = read_model_bytes(files, name)
     if name in _RANKED or sniff_vocabulary(raw) is VocabularyFormat.TIKTOKEN:
-        engine = build_ranked(files, name, special_of(options))
-    else:
-        model = model_from(raw, files, name)
-        engine = _gemma(model, options) if kind.name == "GemmaTokenizer" else _llama(model, options)
-    frame(engine, kind, options)
-    return engine
+        return build_ranked(files, name, special_of(options))
+    model = model_from(raw, files, name)
+    return _gemma(model, options) if kind.name == "GemmaTokenizer" else _llama(model, options)
 
 
-def frame(engine: Tokenizer, kind: TokenizerClass, options: Mapping[str, Any]) -> None:
-    """Put the beginning and the end of a sequence around texts, as the init arguments want it."""
-    begin, end = str(options["bos_token"]), str(options["eos_token"])
-    parts = [(options["add_bos_token"], begin), (options["add_eos_token"], end)]
-    before, after = (f"{token}:%d" if wanted else "" for wanted, token in parts)
-    single = " ".join(part % 0 if "%" in part else part for part in (before, "$A:0", after) if part)
-    more = " ".join(part % 1 if "%" in part else part for part in (before, "$B:1", after) if part)
-    engine.post_processor = processors.TemplateProcessing(
-        single=single,
-        pair=f"{single} {more}",
-        special_tokens=[
-            (token, framing_id(engine, token, kind.legacy_files[0]))
-            for wanted, token in parts
-            if wanted
-        ],
+def frame(
+    engine: Tokenizer, kind: TokenizerClass, options: Mapping[str, Any], *, target: bool = False
+) -> Any:
+    """Make what puts the beginning and the end of a sequence around texts, as ``options`` want it.
+
+    A role without a token puts nothing there, as in transformers 5; 4.57 raises.
+    """
+    del target
+    begin, end = (
+        [str(options[role])] if options[wanted] and options.get(role) is not None else []
+        for wanted, role in (("add_bos_token", "bos_token"), ("add_eos_token", "eos_token"))
+    )
+    single = [*begin, "$A", *end]
+    more = [f"{piece}:1" for piece in (*begin, "$B", *end)]
+    return template(
+        engine,
+        single,
+        [*single, *more],
+        unknown=options.get("unk_token"),
+        where=kind.legacy_files[0],
     )
 
 
@@ -147,8 +168,11 @@ def _llama(model: SentencePieceModel, options: Mapping[str, Any]) -> Tokenizer:
 
 
 def _gemma(model: SentencePieceModel, options: Mapping[str, Any]) -> Tokenizer:
-    first = [str(options[role]) for role in ("pad_token", "eos_token", "bos_token")]
-    vocabulary: list[Scored] = [(text, 0.0) for text in first]
+    roles = ("pad_token", "eos_token", "bos_token")
+    vocabulary: list[Scored] = [
+        (piece.text if options.get(role) is None else str(options[role]), 0.0)
+        for role, piece in zip(roles, model.pieces, strict=False)
+    ]
     vocabulary += [(piece.text, piece.score) for piece in model.pieces[3:]]
     texts = [text for text, _ in vocabulary]
     if "\t" not in texts and "<0x09>" in texts:  # the first Gemma had no tab of its own

@@ -56,9 +56,7 @@ CLASSES = (
     _table("HerbertTokenizer", _WITH_TYPES, "uspcm", "<unk> </s> <pad> <s> <mask>"),
     _table("LayoutLMv2Tokenizer", _WITH_TYPES, "uspcm", _BERT),
     _table("LayoutLMv3Tokenizer", _WITHOUT_TYPES, "beuspcm", _XLMR),
-    _table("NllbTokenizer", _WITHOUT_TYPES, "beuspcm", _XLMR),
     _table("OpenAIGPTTokenizer", _WITHOUT_TYPES, "u", "<unk>"),
-    _table("SeamlessM4TTokenizer", _WITHOUT_TYPES, "beuspc", "<s> </s> <unk> </s> <pad> <s>"),
     _table("TokenizersBackend", _WITHOUT_TYPES, "", ""),
     _table("WhisperTokenizer", _WITHOUT_TYPES, "beu", _GPT),
 )  # fmt: skip
@@ -77,9 +75,7 @@ MODEL_TYPES = {
     "herbert": "HerbertTokenizer",
     "layoutlmv2": "LayoutLMv2Tokenizer",
     **dict.fromkeys(("layoutlmv3", "lilt"), "LayoutLMv3Tokenizer"),
-    **dict.fromkeys(("nllb", "nllb-moe"), "NllbTokenizer"),
     "openai-gpt": "OpenAIGPTTokenizer",
-    **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "SeamlessM4TTokenizer"),
     "whisper": "WhisperTokenizer",
 }  # fmt: skip
 

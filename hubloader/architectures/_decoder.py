@@ -1,0 +1,282 @@
+"""LLaMA's body, from which its relatives differ in a line or two; and every decoder's classifier.
+
+A family's file says what is different: its config in the properties of ``DecoderConfig``, its
+layers by other classes in ``attention_class``, ``mlp_class``, ``block_class``.
+
+Source: transformers 5.23, ``modeling_llama.py``, ``modeling_layers.py``
+(``GenericForSequenceClassification``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from hubloader.architectures._decoder_config import FULL, SLIDING
+from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.nn.blocks import (
+    activate,
+    backward_mask,
+    key_mask,
+    last_token,
+    merge_heads,
+    repeat_heads,
+    split_heads,
+    window_mask,
+)
+from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.rotary import Rotary, turn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hubloader.architectures._config import Config
+    from hubloader.architectures._decoder_config import DecoderConfig
+    from hubloader.nn.layer import Kit, Tensor, Trace
+    from hubloader.nn.rotary import Angles
+
+__all__ = [
+    "Attention",
+    "Block",
+    "Decoder",
+    "DecoderForSequenceClassification",
+    "GatedMLP",
+    "PlainMLP",
+    "View",
+    "normalisation",
+    "record",
+]
+
+
+class View(NamedTuple):
+    """What the layers of one kind see: which keys, and every position's angles."""
+
+    mask: Tensor | None
+    angles: Angles | None
+    trace: Trace
+
+
+def normalisation(nn: Kit, c: DecoderConfig, width: int | None = None) -> Any:
+    """Build a family's normalisation, of the hidden states' width unless told."""
+    width = c.hidden_size if width is None else width
+    if c.norm == "mean":
+        return nn.LayerNorm(width, eps=c.norm_eps)
+    return nn.RMSNorm(width, eps=c.norm_eps, offset=1.0 if c.norm == "raised root" else 0.0)
+
+
+class GatedMLP(Layer):
+    """The feed-forward network, one half of which opens and shuts the other."""
+
+    def __init__(self, c: DecoderConfig) -> None:
+        super().__init__()
+        nn, bias = self.nn, c.mlp_bias
+        self.gate_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias=bias)
+        self.up_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias=bias)
+        self.down_proj = nn.Linear(c.intermediate_size, c.hidden_size, bias=bias)
+        self.activation = c.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        gate = activate(self.nn, self.activation, self.gate_proj(x))
+        return self.down_proj(gate * self.up_proj(x))
+
+
+class PlainMLP(Layer):
+    """The feed-forward network: wider, bent, and back."""
+
+    names: ClassVar[tuple[str, str]] = ("fc1", "fc2")
+
+    def __init__(self, c: Any, width: int | None = None, *, bias: bool = True) -> None:
+        super().__init__()
+        wide = c.intermediate_size if width is None else width
+        up, down = self.names
+        setattr(self, up, self.nn.Linear(c.hidden_size, wide, bias=bias))
+        setattr(self, down, self.nn.Linear(wide, c.hidden_size, bias=bias))
+        self.activation = c.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        up, down = (getattr(self, name) for name in self.names)
+        return down(activate(self.nn, self.activation, up(x)))
+
+
+class Attention(Layer):
+    """Every token looks back, with turned heads, of which several may share keys and values."""
+
+    output_name: ClassVar[str] = "o_proj"
+
+    def __init__(self, c: DecoderConfig, index: int) -> None:
+        super().__init__()
+        self.heads, self.groups = c.num_attention_heads, c.groups
+        self.width, self.scale, self.softcap = c.head_width, c.scale, c.softcap
+        self.make_inputs(c)
+        inner = self.heads * self.width
+        output = self.nn.Linear(inner, c.hidden_size, bias=c.output_bias)
+        setattr(self, self.output_name, output)
+        self.dropout = self.nn.Dropout(c.attention_dropout)
+        self.rotates = c.rotates(index)
+
+    def make_inputs(self, c: DecoderConfig) -> None:
+        """Build what makes queries, keys and values."""
+        nn, keys = self.nn, self.groups * self.width
+        self.q_proj = nn.Linear(c.hidden_size, self.heads * self.width, bias=c.input_bias)
+        self.k_proj = nn.Linear(c.hidden_size, keys, bias=c.input_bias)
+        self.v_proj = nn.Linear(c.hidden_size, keys, bias=c.input_bias)
+
+    def inputs(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, hidden_size) -> queries (B, heads, T, D), keys and values (B, groups, T, D)."""
+        nn = self.nn
+        q, k = self.normed(self.q_proj(x), self.k_proj(x))
+        q, k = split_heads(nn, q, self.heads), split_heads(nn, k, self.groups)
+        q, k = self.normed_heads(q, k)
+        return q, k, split_heads(nn, self.v_proj(x), self.groups)
+
+    def normed(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Of all heads at once, (B, T, heads * D) and (B, T, groups * D); most leave them."""
+        return q, k
+
+    def normed_heads(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each head, (B, heads, T, D) and (B, groups, T, D); most families leave them."""
+        return q, k
+
+    def forward(self, x: Tensor, view: View) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        nn = self.nn
+        q, k, v = self.inputs(x)
+        if self.rotates and view.angles is not None:
+            q, k = turn(nn, q, view.angles), turn(nn, k, view.angles)
+        k, v = (repeat_heads(nn, x, self.heads // self.groups) for x in (k, v))
+        context = nn.attention(
+            *(q, k, v, view.mask),
+            dropout=self.dropout.p if self.training else 0.0,
+            scale=self.scale,
+            softcap=self.softcap,
+            trace=view.trace,
+        )
+        return getattr(self, self.output_name)(merge_heads(nn, context))
+
+
+class Block(Layer):
+    """Norm and attention, norm and feed-forward network, each added to what came in."""
+
+    attention_class: ClassVar[type[Layer]] = Attention
+    mlp_class: ClassVar[type[Layer]] = GatedMLP
+
+    def __init__(self, c: DecoderConfig, index: int) -> None:
+        super().__init__()
+        nn = self.nn
+        self.self_attn = nn.make(self.attention_class, c, index)
+        self.mlp = nn.make(self.mlp_class, c)
+        self.make_norms(c)
+        self.dropout = nn.Dropout(c.residual_dropout)
+
+    def make_norms(self, c: DecoderConfig) -> None:
+        """Build the normalisations, by the checkpoint's names."""
+        self.input_layernorm = normalisation(self.nn, c)
+        self.post_attention_layernorm = normalisation(self.nn, c)
+
+    def forward(self, x: Tensor, view: View) -> Tensor:
+        """(B, T, hidden_size) -> the same shape."""
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), view))
+        return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
+
+
+class Decoder(Encoder):
+    """input_ids, attention_mask (B, T) -> hidden states (B, T, hidden_size)."""
+
+    scale: Tensor
+    block_class: ClassVar[type[Layer]] = Block
+    norm_name: ClassVar[str] = "norm"
+
+    def __init__(self, c: DecoderConfig) -> None:
+        super().__init__()
+        nn = self.nn
+        self.embed_tokens = nn.Embedding(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
+        self.layers = nn.ModuleList(
+            [nn.make(self.block_class, c, i) for i in range(c.num_hidden_layers)]
+        )
+        setattr(self, self.norm_name, normalisation(nn, c))
+        self.drop = nn.Dropout(c.embedding_dropout)
+        self.kinds, self.window = c.kinds, c.window
+        self.looks_ahead, self.scaled = c.looks_ahead, c.embedding_scale != 1.0
+        if self.scaled:
+            nn.buffer(self, "scale", _one_number(c.embedding_scale))
+        self.rotary = nn.ModuleList(
+            [nn.make(Rotary, c.rope(kind), c.head_width) for kind in sorted(set(c.kinds))]
+        )
+
+    def view(self, kind: str, x: Tensor, keys: Tensor | None, trace: Trace) -> View:
+        """Return what the layers of one kind see."""
+        nn, window = self.nn, self.window if kind == SLIDING else None
+        if not self.looks_ahead:
+            mask = backward_mask(nn, x, keys, window)
+        else:
+            mask = keys if window is None else window_mask(nn, x, window - 1, keys)
+        rotary = self.rotary[sorted(set(self.kinds)).index(kind)]
+        return View(mask, rotary(x), trace)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
+    ) -> Tensor:
+        """(B, T) -> (B, T, hidden_size); the last hidden states kept are normalised."""
+        x = self.embed_tokens(input_ids)
+        if self.scaled:  # in the embeddings' dtype, rounded as there
+            x = x * self.nn.cast_like(self.scale, x)
+        x = self.drop(x)
+        keys = key_mask(self.nn, attention_mask)
+        views = {kind: self.view(kind, x, keys, trace) for kind in set(self.kinds)}
+        for layer, kind in zip(self.layers, self.kinds, strict=True):
+            trace.hidden(x)
+            x = layer(x, views[kind])
+        x = getattr(self, self.norm_name)(x)
+        trace.hidden(x)
+        return x
+
+
+def _one_number(value: float) -> NDArray[np.float32]:
+    import numpy as np  # first use: a model is being built
+
+    return np.array([value], np.float32)
+
+
+class DecoderForSequenceClassification(Layer):
+    """input_ids, attention_mask (B, T) -> logits (B, num_labels), of the last token of each."""
+
+    prefix: ClassVar[str] = "model"
+    body_class: ClassVar[type[Layer]] = Decoder
+
+    def __init__(self, c: Any) -> None:
+        super().__init__()
+        setattr(self, self.prefix, self.nn.make(self.body_class, c))
+        self.score = self.nn.Linear(c.score_width, c.num_labels, bias=False)
+        self.padding = c.pad_token_id
+
+    def scored(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
+        """(B, T, hidden_size), (B, T) -> (B, num_labels)."""
+        return self.score(last_token(self.nn, hidden, input_ids, self.padding))
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
+    ) -> Tensor:
+        """(B, T) -> (B, num_labels)."""
+        hidden = getattr(self, self.prefix)(input_ids, attention_mask, trace=trace)
+        return self.scored(hidden, input_ids)
+
+
+def record(
+    model_type: str,
+    class_prefix: str,
+    config: type[Config],
+    classifier: type[DecoderForSequenceClassification],
+    **more: Any,
+) -> Architecture:
+    """Make a decoder's record: its body is the classifier's."""
+    return Architecture(
+        model_type=model_type,
+        config=config,
+        prefix=classifier.prefix,
+        class_prefix=class_prefix,
+        tasks={ENCODER: classifier.body_class, SEQUENCE_CLASSIFICATION: classifier},
+        **more,
+    )
