@@ -9,6 +9,7 @@ made stricter where a name could leave its folder on any platform.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,7 @@ def check_filename(text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=4096)  # a load asks about the same few names again and again
 def _filename_fault(text: str) -> str | None:
     if not text:
         return "it is empty"

@@ -19,9 +19,16 @@ from hubloader.errors import InvalidReference
 from hubloader.types import Refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Hashable, Mapping, MutableMapping
 
-__all__ = ["DEFAULT_ENDPOINT", "Settings", "export_settings", "read_token", "setting_sources"]
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "Settings",
+    "environment",
+    "export_settings",
+    "read_token",
+    "setting_sources",
+]
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
@@ -170,6 +177,10 @@ class Settings:
         0.0, "bytes per second that all downloads of a call together may take; 0 for no limit",
         "HUBLOADER_LIMIT_RATE", read=_seconds,
     )  # fmt: skip
+    xet: bool = _setting(
+        False, "fetch Xet files by huggingface_hub's Xet client, where hf_xet is installed",
+        "HUBLOADER_XET", read=_flag,
+    )  # fmt: skip
     durability: Durability = _setting(
         "batch", "when data is forced to the disk: full, batch, none", "HUBLOADER_DURABILITY",
         read=_one_of("full", "batch", "none"),
@@ -241,6 +252,13 @@ class Settings:
         if overrides:
             raise TypeError(f"unknown settings: {', '.join(sorted(overrides))}")
         return replace(cls(**values), **_derived(values, env))
+
+
+def environment() -> Hashable:
+    """Return a value that is another once the environment is: settings read under it still hold."""
+    # the bytes beneath os.environ, where there are such: decoding them all takes 50 microseconds
+    raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+    return tuple(raw.items())
 
 
 def _from_env(metadata: Mapping[str, Any], env: Mapping[str, str]) -> Any:

@@ -103,7 +103,18 @@ def lay_out(case: dict, folder: Path) -> None:
         if isinstance(content, str):
             shutil.copy(FIXTURES / content, folder / name)
         else:
-            (folder / name).write_text(json.dumps(content), encoding="utf-8")
+            whole = _with_vocabulary(content) if name == "tokenizer.json" else content
+            (folder / name).write_text(json.dumps(whole), encoding="utf-8")
+
+
+def _with_vocabulary(parts: dict) -> dict:
+    """Complete a tokenizer.json, whose model names the folder that its BPE's files are in."""
+    model = dict(parts["model"])
+    folder = FIXTURES / model.pop("files")
+    model["vocab"] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+    model["merges"] = [line.split() for line in lines if not line.startswith("#version")]
+    return {**parts, "model": model}
 
 
 def capture(tokenizer, texts: list[str], *, calls: bool = True) -> dict:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from hubloader.architectures._decoder_config import FULL, SLIDING
+from hubloader.architectures._decoder_config import SLIDING
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
 from hubloader.nn.blocks import (
@@ -44,17 +44,25 @@ __all__ = [
     "GatedMLP",
     "PlainMLP",
     "View",
+    "causal_mask",
+    "is_whole",
     "normalisation",
     "record",
+    "split_fused",
 ]
 
 
 class View(NamedTuple):
-    """What the layers of one kind see: which keys, and every position's angles."""
+    """What the layers of one kind see.
+
+    ``mask`` is which keys a query sees, ``angles`` what each position is turned by, ``bias`` what
+    is added to scores, both None where a family has none.
+    """
 
     mask: Tensor | None
-    angles: Angles | None
     trace: Trace
+    angles: Angles | None = None
+    bias: Tensor | None = None
 
 
 def normalisation(nn: Kit, c: DecoderConfig, width: int | None = None) -> Any:
@@ -63,6 +71,41 @@ def normalisation(nn: Kit, c: DecoderConfig, width: int | None = None) -> Any:
     if c.norm == "mean":
         return nn.LayerNorm(width, eps=c.norm_eps)
     return nn.RMSNorm(width, eps=c.norm_eps, offset=1.0 if c.norm == "raised root" else 0.0)
+
+
+def causal_mask(nn: Kit, x: Tensor, attention_mask: Tensor | None, *, ahead: bool) -> Tensor | None:
+    """Return which keys a query sees, back alone or ``ahead`` too: bool, to (B, 1, T, T)."""
+    keys = key_mask(nn, attention_mask)
+    return keys if ahead or is_whole(attention_mask) else backward_mask(nn, x, keys)
+
+
+def is_whole(attention_mask: Tensor | None) -> bool:
+    """Whether a mask says of each query what it sees, so that nothing is to be added to it."""
+    return attention_mask is not None and len(attention_mask.shape) > 2
+
+
+def split_fused(
+    nn: Kit, x: Tensor, groups: int, times: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take apart what lies group by group: ``times`` queries, a key, a value, each ``width`` wide.
+
+    Args:
+        nn: the kit.
+        x: (B, T, groups * (times + 2) * width).
+        groups: heads of keys and values.
+        times: heads of queries for each.
+        width: numbers of one head.
+
+    Returns:
+        Queries (B, groups * times, T, width), keys and values (B, groups, T, width).
+
+    """
+    b, t, _ = nn.shape(x)
+    parts = nn.reshape(x, (b, t, groups, times + 2, width))
+    q = nn.reshape(parts[:, :, :, :times], (b, t, groups * times, width))
+    k, v = parts[:, :, :, times], parts[:, :, :, times + 1]
+    q, k, v = (nn.transpose(part, (0, 2, 1, 3)) for part in (q, k, v))
+    return q, k, v
 
 
 class GatedMLP(Layer):
@@ -117,7 +160,7 @@ class Attention(Layer):
         self.dropout = self.nn.Dropout(c.attention_dropout)
         self.rotates = c.rotates(index)
 
-    def make_inputs(self, c: DecoderConfig) -> None:
+    def make_inputs(self, c: Any) -> None:
         """Build what makes queries, keys and values."""
         nn, keys = self.nn, self.groups * self.width
         self.q_proj = nn.Linear(c.hidden_size, self.heads * self.width, bias=c.input_bias)
@@ -144,7 +187,7 @@ class Attention(Layer):
         """(B, T, hidden_size) -> the same shape."""
         nn = self.nn
         q, k, v = self.inputs(x)
-        if self.rotates and view.angles is not None:
+        if self.rotates:
             q, k = turn(nn, q, view.angles), turn(nn, k, view.angles)
         k, v = (repeat_heads(nn, x, self.heads // self.groups) for x in (k, v))
         context = nn.attention(
@@ -171,7 +214,7 @@ class Block(Layer):
         self.make_norms(c)
         self.dropout = nn.Dropout(c.residual_dropout)
 
-    def make_norms(self, c: DecoderConfig) -> None:
+    def make_norms(self, c: Any) -> None:
         """Build the normalisations, by the checkpoint's names."""
         self.input_layernorm = normalisation(self.nn, c)
         self.post_attention_layernorm = normalisation(self.nn, c)
@@ -198,7 +241,7 @@ class Decoder(Encoder):
         )
         setattr(self, self.norm_name, normalisation(nn, c))
         self.drop = nn.Dropout(c.embedding_dropout)
-        self.kinds, self.window = c.kinds, c.window
+        self.kinds, self.window, self.reach = c.kinds, c.window, c.reach or 0
         self.looks_ahead, self.scaled = c.looks_ahead, c.embedding_scale != 1.0
         if self.scaled:
             nn.buffer(self, "scale", _one_number(c.embedding_scale))
@@ -206,15 +249,17 @@ class Decoder(Encoder):
             [nn.make(Rotary, c.rope(kind), c.head_width) for kind in sorted(set(c.kinds))]
         )
 
-    def view(self, kind: str, x: Tensor, keys: Tensor | None, trace: Trace) -> View:
+    def view(self, kind: str, x: Tensor, attention_mask: Tensor | None, trace: Trace) -> View:
         """Return what the layers of one kind see."""
-        nn, window = self.nn, self.window if kind == SLIDING else None
-        if not self.looks_ahead:
-            mask = backward_mask(nn, x, keys, window)
-        else:
-            mask = keys if window is None else window_mask(nn, x, window - 1, keys)
+        nn, near, mask = self.nn, kind == SLIDING, key_mask(self.nn, attention_mask)
+        if is_whole(attention_mask):
+            pass
+        elif not self.looks_ahead:
+            mask = backward_mask(nn, x, mask, self.window if near else None)
+        elif near:
+            mask = window_mask(nn, x, self.reach, mask)
         rotary = self.rotary[sorted(set(self.kinds)).index(kind)]
-        return View(mask, rotary(x), trace)
+        return View(mask, trace, rotary(x))
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
@@ -224,8 +269,7 @@ class Decoder(Encoder):
         if self.scaled:  # in the embeddings' dtype, rounded as there
             x = x * self.nn.cast_like(self.scale, x)
         x = self.drop(x)
-        keys = key_mask(self.nn, attention_mask)
-        views = {kind: self.view(kind, x, keys, trace) for kind in set(self.kinds)}
+        views = {kind: self.view(kind, x, attention_mask, trace) for kind in set(self.kinds)}
         for layer, kind in zip(self.layers, self.kinds, strict=True):
             trace.hidden(x)
             x = layer(x, views[kind])

@@ -20,7 +20,6 @@ from hubloader.architectures._config import (
     optional,
     share,
     size,
-    token,
 )
 from hubloader.architectures._rope_config import FULL, SLIDING, RotaryConfig
 
@@ -45,8 +44,6 @@ def layer_types() -> Any:
 class DecoderConfig(RotaryConfig):
     """The keys of LLaMA and its relatives; a family's own defaults stand in its file."""
 
-    looks_back_alone = True
-
     norm: ClassVar[Literal["root", "raised root", "mean"]] = "root"
     """RMSNorm, RMSNorm whose weights are counted from 1, or LayerNorm."""
 
@@ -56,27 +53,21 @@ class DecoderConfig(RotaryConfig):
     num_hidden_layers: int = size(32, least=0, most=MAX_LAYERS)
     num_attention_heads: int = size(32)
     num_key_value_heads: int | None = optional(size(32))
+    head_dim: int | None = optional(size(128))
     hidden_act: str = activation("silu")
     max_position_embeddings: int = size(2048, most=MAX_ROWS)
     rms_norm_eps: float = amount(1e-6, positive=False)
-    pad_token_id: int | None = token(None)
     attention_dropout: float = share(0.0)
 
     @property
     def head_width(self) -> int:
         """Numbers of one head."""
-        given: int | None = getattr(self, "head_dim", None)
-        return given or self.hidden_size // self.num_attention_heads
+        return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
     def groups(self) -> int:
         """Heads of keys and values, each for as many queries' heads."""
         return self.num_key_value_heads or self.num_attention_heads
-
-    @property
-    def score_width(self) -> int:
-        """Of what the classifier looks at."""
-        return self.hidden_size
 
     @property
     def act(self) -> str:
@@ -134,9 +125,9 @@ class DecoderConfig(RotaryConfig):
         return None
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether a token sees those after it too."""
-        return False
+    def reach(self) -> int | None:
+        """Tokens that it then sees on either side, in layers of kind ``SLIDING``."""
+        return self.window
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -149,9 +140,9 @@ class DecoderConfig(RotaryConfig):
         return True
 
     def faults(self) -> list[str]:
-        """Heads fit the width and their groups; every layer has a kind, and a window if it needs."""
+        """Heads fit the width and their groups; every layer has a kind, and a window if so."""
         found = super().faults()
-        if getattr(self, "head_dim", None) is None:
+        if self.head_dim is None:
             found += self.must_divide("hidden_size", "num_attention_heads")
         if self.num_attention_heads % self.groups:
             found.append("num_attention_heads: no multiple of num_key_value_heads")

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hubloader.architectures._config import MAX_ROWS, Beyond, Config, amount, checked, optional
+from hubloader.architectures._causal_config import CausalConfig
+from hubloader.architectures._config import MAX_ROWS, Beyond, amount, checked, optional
 from hubloader.nn.rotary import ROPE_KINDS, Rope
 
 __all__ = ["FULL", "SLIDING", "RotaryConfig", "rope_fault"]
@@ -80,7 +81,7 @@ def _extent_fault(given: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RotaryConfig(Config):
+class RotaryConfig(CausalConfig):
     """A family whose heads are turned: its keys, in every form that config.json has had."""
 
     default_theta: ClassVar[float] = 10_000.0
@@ -138,8 +139,9 @@ class RotaryConfig(Config):
             if rope.kind == "dynamic" and dim <= 2:
                 found.append("rotary positions: dynamic ones need heads of more than 2 numbers")
             for key in ("short_factor", "long_factor"):
-                if rope.kind == "longrope" and len(rope.settings[key]) != dim // 2:
-                    found.append(f"{key}: {len(rope.settings[key])} for {dim // 2} pairs")
+                given = rope.settings.get(key) or ()
+                if rope.kind == "longrope" and len(given) != dim // 2:
+                    found.append(f"{key}: {len(given)} for {dim // 2} pairs")
             native = rope.settings.get("original_max_position_embeddings")
             if native is not None and not (_is_number(native) and native >= 2):
                 found.append(f"original_max_position_embeddings: {native!r} is no length")

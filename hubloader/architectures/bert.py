@@ -304,4 +304,5 @@ ARCHITECTURE = Architecture(
     prefix="bert",
     class_prefix="Bert",
     tasks={ENCODER: BertModel, SEQUENCE_CLASSIFICATION: BertForSequenceClassification},
+    takes_besides=("inputs_embeds", "position_ids"),
 )

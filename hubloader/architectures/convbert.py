@@ -1,4 +1,4 @@
-"""ConvBERT (Jiang et al., 2020): half the heads attend, half convolve with kernels made of words."""
+"""ConvBERT (Jiang et al., 2020): half the heads attend, half convolve, by kernels made of words."""
 
 from __future__ import annotations
 
@@ -54,10 +54,12 @@ class ConvBertConfig(BertConfig):
         return False
 
     def faults(self) -> list[str]:
-        """Both kinds of heads together are as wide as the layer; the convolution keeps its length."""
+        """Both kinds of heads fit the layer's width; the convolution keeps the length."""
         found = Config.faults(self) + self.must_have_row("pad_token_id", "vocab_size")
         if self.hidden_size % (2 * self.heads):
-            found.append(f"hidden_size: {self.hidden_size} is no multiple of {2 * self.heads} heads")
+            found.append(
+                f"hidden_size: {self.hidden_size} is no multiple of {2 * self.heads} heads"
+            )
         if not self.conv_kernel_size % 2:
             found.append(f"conv_kernel_size: {self.conv_kernel_size} would change the length")
         for name in ("hidden_size", "intermediate_size"):
@@ -144,7 +146,9 @@ class GroupedLinear(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, n_in) -> (B, T, n_out)."""
         nn = self.nn
-        groups = split_heads(nn, x, self.groups) @ self.weight[None]  # (B, groups, T, n_out / groups)
+        groups = (
+            split_heads(nn, x, self.groups) @ self.weight[None]
+        )  # (B, groups, T, n_out / groups)
         b, n, t, width = nn.shape(groups)
         joined = nn.reshape(nn.transpose(groups, (0, 2, 1, 3)), (b, t, n * width))
         return joined + self.bias

@@ -6,7 +6,6 @@ no bias.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ from hubloader.nn.blocks import merge_heads, split_heads
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self
 
     from hubloader.architectures.deberta_v2 import Positions
@@ -112,9 +113,11 @@ class DebertaSelfAttention(Layer):
         bias = None
         if positions is not None and self.terms:
             bias = self.bias(q, k, positions) * self.scale
-        options = {"scale": self.scale, "trace": trace}
-        options["dropout"] = self.dropout.p if self.training else 0.0
-        return merge_heads(nn, nn.attention(q, k, v, mask, bias, **options))
+        dropout = self.dropout.p if self.training else 0.0
+        context = nn.attention(
+            *(q, k, v, mask, bias), dropout=dropout, scale=self.scale, trace=trace
+        )
+        return merge_heads(nn, context)
 
 
 class DebertaAttention(DebertaV2Attention):

@@ -335,4 +335,5 @@ ARCHITECTURE = Architecture(
     class_prefix="DebertaV2",
     tasks={ENCODER: DebertaV2Model, SEQUENCE_CLASSIFICATION: DebertaV2ForSequenceClassification},
     ignored_unexpected=("position_embeddings", "mask_predictions"),
+    takes_besides=("inputs_embeds", "position_ids"),
 )

@@ -201,4 +201,5 @@ ARCHITECTURE = Architecture(
     prefix="distilbert",
     class_prefix="DistilBert",
     tasks={ENCODER: DistilBertModel, SEQUENCE_CLASSIFICATION: DistilBertForSequenceClassification},
+    takes_besides=("inputs_embeds", "position_ids"),
 )

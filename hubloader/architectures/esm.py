@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hubloader.architectures import bert
-from hubloader.architectures._config import MAX_ROWS, Beyond, amount, checked, flag, optional, size, token
+from hubloader.architectures._config import (
+    MAX_ROWS,
+    Beyond,
+    amount,
+    checked,
+    flag,
+    optional,
+    size,
+    token,
+)
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures.bert import (
     BertConfig,
@@ -90,10 +99,12 @@ class EsmEmbeddings(Layer):
         self.masked_id = c.mask_token_id if c.token_dropout else None
 
     def without_masked(self, x: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Set what is masked to zero, and scale the rest by how much more was masked in training."""
+        """Set what is masked to zero; scale the rest by how much more was masked in training."""
         nn = self.nn
         masked = nn.cast_like(input_ids == self.masked_id, x)
-        real = nn.zeros_like(masked) + 1 if attention_mask is None else nn.cast_like(attention_mask, x)
+        real = (
+            nn.zeros_like(masked) + 1 if attention_mask is None else nn.cast_like(attention_mask, x)
+        )
         share = nn.sum(masked, 1) / nn.clip(nn.sum(real, 1), 1, 2**31 - 1)
         x = x * (1 - masked)[:, :, None]
         return x * (1 - _MASKED_IN_TRAINING) / (1 - share)[:, None, None]
@@ -169,9 +180,7 @@ class EsmEncoder(BertEncoder):
         super().__init__(c)
         self.emb_layer_norm_after = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
         width = c.hidden_size // c.num_attention_heads
-        self.rotary = (
-            self.nn.make(Rotary, Rope(theta=c.rope_theta), width) if c.rotates else None
-        )
+        self.rotary = self.nn.make(Rotary, Rope(theta=c.rope_theta), width) if c.rotates else None
 
     def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
         """(B, T, hidden_size) -> the same shape; the last hidden states kept are normalised."""
@@ -232,4 +241,5 @@ ARCHITECTURE = replace(
     tasks={ENCODER: EsmModel, SEQUENCE_CLASSIFICATION: EsmForSequenceClassification},
     ignored_missing=(r"(?:^|\.)contact_head\.",),
     ignored_unexpected=(r"position_embeddings\.weight$", r"rotary_embeddings\.inv_freq$"),
+    takes_besides=(),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubloader.architectures._config import flag, optional, size
+from hubloader.architectures._config import flag
 from hubloader.architectures._decoder import Decoder, DecoderForSequenceClassification, record
 from hubloader.architectures._decoder_config import DecoderConfig
 
@@ -13,7 +13,6 @@ from hubloader.architectures._decoder_config import DecoderConfig
 class LlamaConfig(DecoderConfig):
     """Source: transformers 5.23, ``configuration_llama.py``."""
 
-    head_dim: int | None = optional(size(128))
     attention_bias: bool = flag(False)
     mlp_bias: bool = flag(False)
 

@@ -15,7 +15,6 @@ class MistralConfig(DecoderConfig):
 
     intermediate_size: int = size(14336)
     num_key_value_heads: int | None = optional(size(8), 8)
-    head_dim: int | None = optional(size(128))
     max_position_embeddings: int = size(131072, most=MAX_ROWS)
     sliding_window: int | None = optional(size(4096, most=MAX_ROWS), 4096)
 

@@ -103,7 +103,9 @@ class MobileBertEmbeddings(BertEmbeddings):
         nn, narrow = self.nn, c.embedding_size
         self.word_embeddings = nn.Embedding(c.vocab_size, narrow, padding_idx=c.pad_token_id)
         self.trigrams = c.trigram_input
-        self.embedding_transformation = nn.Linear(narrow * (3 if self.trigrams else 1), c.hidden_size)
+        self.embedding_transformation = nn.Linear(
+            narrow * (3 if self.trigrams else 1), c.hidden_size
+        )
         self.projects = self.trigrams or narrow != c.hidden_size
         self.LayerNorm = _norm(nn, c, c.hidden_size, _EPS)
 
@@ -156,15 +158,11 @@ class MobileBertSelfAttention(Layer):
         inner = c.inner_size
         self.query = self.nn.Linear(inner, inner)
         self.key = self.nn.Linear(inner, inner)
-        self.value = self.nn.Linear(
-            inner if c.use_bottleneck_attention else c.hidden_size, inner
-        )
+        self.value = self.nn.Linear(inner if c.use_bottleneck_attention else c.hidden_size, inner)
         self.dropout = self.nn.Dropout(c.attention_probs_dropout_prob)
         self.heads = c.num_attention_heads
 
-    def forward(
-        self, asked: Tensor, given: Tensor, mask: Tensor | None, trace: Trace
-    ) -> Tensor:
+    def forward(self, asked: Tensor, given: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
         """Queries and keys of the one, values of the other: (B, T, inner)."""
         nn = self.nn
         projected = (self.query(asked), self.key(asked), self.value(given))
@@ -208,9 +206,7 @@ class FeedForward(Layer):
     def __init__(self, c: MobileBertConfig) -> None:
         super().__init__()
         self.intermediate = self.nn.make(MobileBertIntermediate, c)
-        self.output = self.nn.make(
-            Narrowed, c.intermediate_size, c.inner_size, c, c.layer_norm_eps
-        )
+        self.output = self.nn.make(Narrowed, c.intermediate_size, c.inner_size, c, c.layer_norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, inner) -> the same shape."""
@@ -242,9 +238,7 @@ class Bottleneck(Layer):
         super().__init__()
         sizes = (c.hidden_size, c.intra_bottleneck_size, c, c.layer_norm_eps)
         self.input = self.nn.make(Narrowed, *sizes)
-        self.attention = (
-            self.nn.make(Narrowed, *sizes) if c.key_query_shared_bottleneck else None
-        )
+        self.attention = self.nn.make(Narrowed, *sizes) if c.key_query_shared_bottleneck else None
         self.for_attention = c.use_bottleneck_attention
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -290,4 +290,5 @@ ARCHITECTURE = Architecture(
     prefix="model",
     class_prefix="ModernBert",
     tasks={ENCODER: ModernBertModel, SEQUENCE_CLASSIFICATION: ModernBertForSequenceClassification},
+    takes_besides=("inputs_embeds",),
 )

@@ -11,6 +11,7 @@ from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Arc
 from hubloader.architectures.bert import BertConfig, BertIntermediate, BertPooler, BertResidual
 from hubloader.architectures.roberta import RobertaClassificationHead
 from hubloader.nn.blocks import (
+    check_length,
     key_mask,
     merge_heads,
     positions_after_padding,
@@ -55,9 +56,11 @@ class MPNetEmbeddings(Layer):
         )
         self.LayerNorm = nn.LayerNorm(width, eps=c.layer_norm_eps)
         self.dropout = nn.Dropout(c.hidden_dropout_prob)
+        self.length = c.max_position_embeddings
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
+        check_length(self.nn, input_ids, self.length - _PADDING - 1, _PADDING)
         positions = positions_after_padding(self.nn, input_ids, _PADDING)
         x = self.word_embeddings(input_ids) + self.position_embeddings(positions)
         return self.dropout(self.LayerNorm(x))
@@ -183,4 +186,5 @@ ARCHITECTURE = Architecture(
     prefix="mpnet",
     class_prefix="MPNet",
     tasks={ENCODER: MPNetModel, SEQUENCE_CLASSIFICATION: MPNetForSequenceClassification},
+    takes_besides=("inputs_embeds",),
 )

@@ -9,7 +9,7 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures.bert import BertConfig, BertEmbeddings, BertModel
-from hubloader.nn.blocks import activate, positions_after_padding
+from hubloader.nn.blocks import activate, check_length, positions_after_padding
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class RobertaEmbeddings(BertEmbeddings):
 
     def positions(self, input_ids: Tensor) -> Tensor:
         """(B, T) -> (B, T)."""
+        room = self.length - self.padding_idx - 1
+        check_length(self.nn, input_ids, room, self.padding_idx)
         return positions_after_padding(self.nn, input_ids, self.padding_idx)
 
 

@@ -94,7 +94,9 @@ class RoFormerSelfAttention(BertSelfAttention):
         super().__init__(c)
         self.rotates_values = c.rotary_value
 
-    def forward(self, x: Tensor, mask: View, trace: Trace = UNTRACED) -> Tensor:
+    def forward(  # type: ignore[override]  # more than a mask
+        self, x: Tensor, mask: View, trace: Trace = UNTRACED
+    ) -> Tensor:
         """(B, T, hidden_size) -> the same shape."""
         nn, heads = self.nn, self.heads
         q, k, v = (split_heads(nn, f(x), heads) for f in (self.query, self.key, self.value))
@@ -171,4 +173,5 @@ ARCHITECTURE = replace(
     prefix="roformer",
     class_prefix="RoFormer",
     tasks={ENCODER: RoFormerModel, SEQUENCE_CLASSIFICATION: RoFormerForSequenceClassification},
+    takes_besides=("inputs_embeds",),
 )

@@ -214,7 +214,7 @@ def _check_room(
 
 def _is_body(name: str, architecture: Architecture) -> bool:
     """Whether a parameter belongs to the encoder; a pooler is trained with a head."""
-    heads = ("pooler.", "classifier.", "pre_classifier.", "head.", "score.")
+    heads = ("classification_head.", "pooler.", "classifier.", "pre_classifier.", "head.", "score.")
     bare = name.removeprefix(f"{architecture.prefix}.") if architecture.prefix else name
     return not bare.startswith(heads)
 

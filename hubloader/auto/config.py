@@ -37,8 +37,10 @@ _COMMON: Mapping[
 ] = {  # what every transformers config has, beside an architecture's fields
     "architectures": None,
     "attn_implementation": None,
+    "chunk_size_feed_forward": 0,
     "dtype": None,
     "finetuning_task": None,
+    "is_encoder_decoder": False,
     "output_attentions": False,
     "output_hidden_states": False,
     "return_dict": True,
@@ -48,6 +50,7 @@ _COMMON: Mapping[
 _SURELY_MEANT = 0.85  # no key of any config in transformers is so like a loader's keyword
 _LABELS = frozenset({"num_labels", "id2label", "label2id"})
 # Code, or a place elsewhere; a config's attention kernel may be another repository's code
+_NEEDED = frozenset({"_remove_final_layer_norm"})  # private keys that say how a model computes
 _DROPPED = frozenset({"auto_map", "trust_remote_code", "name_or_path", "attn_implementation"})
 
 
@@ -161,6 +164,9 @@ class PretrainedConfig:
         fields = {item.name for item in dataclasses.fields(self._typed)} - {"extra"}
         return frozenset({*fields, *self._typed.aliases, *_COMMON, *_LABELS, *self._values})
 
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several keys at once."""
         self._read(_overridden(self._values, values))
@@ -218,7 +224,11 @@ def _jsonable(value: Any) -> Any:
 
 def _normalised(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a config may keep: no code, no private keys, one name for the dtype."""
-    kept = {k: v for k, v in values.items() if k not in _DROPPED and not k.startswith("_")}
+    kept = {
+        k: v
+        for k, v in values.items()
+        if k not in _DROPPED and (k in _NEEDED or not k.startswith("_"))
+    }
     if "torch_dtype" in kept:
         kept.setdefault("dtype", kept.pop("torch_dtype"))
         kept.pop("torch_dtype", None)

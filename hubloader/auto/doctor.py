@@ -7,6 +7,7 @@ which it deletes.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,6 +47,7 @@ def examine(**hub: Any) -> tuple[Finding, ...]:
         _folder,
         _locks,
         _held,
+        _soft_locks,
         _links,
         _room,
         _content,
@@ -110,6 +112,20 @@ def _held(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _soft_locks(settings: Settings) -> Iterator[Finding]:
+    from hubloader.cache.soft_locks import left_behind
+
+    for lock in left_behind(settings.cache_dir):
+        ended = "which has ended" if lock.ended else f"if that has ended on {lock.host}"
+        yield Finding(
+            "soft-locks",
+            "warning",
+            f"{lock.path} is a lock left by process {lock.pid} on {lock.host}, {ended}: programs "
+            "with huggingface_hub may wait for it for good",
+            f"run `rm {shlex.quote(lock.path)}`",
+        )
+
+
 def _links(settings: Settings) -> Iterator[Finding]:
     from hubloader.cache.probe import link_kind
 
@@ -144,10 +160,18 @@ def _content(settings: Settings) -> Iterator[Finding]:
 
     report = scan(settings.cache_dir)
     for path in foreign_contents(settings.cache_dir):
-        yield Finding("foreign", "warning", f"{path} is no content", f"delete it: rm '{path}'")
+        yield Finding(
+            "foreign",
+            "warning",
+            f"{path} is no content",
+            f"run `rm {shlex.quote(path)}`, if it is yours to delete",
+        )
     for warning in report.warnings:
         yield Finding(
-            "foreign", "warning", warning, "move it out of the cache: it is not a repository"
+            "foreign",
+            "warning",
+            warning,
+            "move it out of the cache with `mv`: it is not a repository",
         )
     for repo in report.repos:
         for warning in repo.warnings:
@@ -200,6 +224,18 @@ def _lockfile(settings: Settings) -> Iterator[Finding]:
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:
+    proxy, host = _proxy(settings)
+    if proxy:
+        yield Finding(
+            "proxy",
+            "ok",
+            f"requests to {settings.endpoint} go through the proxy {proxy}",
+            f"to go past it: export NO_PROXY={host}",
+        )
+
+
+def _proxy(settings: Settings) -> tuple[str, str]:
+    """The proxy on the way to the endpoint, "" for none, and the endpoint's host."""
     from urllib.request import getproxies, proxy_bypass
 
     from hubloader.transport.auth import Origin
@@ -207,14 +243,9 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
     proxies = getproxies()
     scheme = settings.endpoint.partition(":")[0]
     host = str(Origin.of(settings.endpoint)).partition("://")[2]
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if proxy and not proxy_bypass(host):
-        yield Finding(
-            "proxy",
-            "ok",
-            f"requests to {settings.endpoint} go through the proxy {_without_password(proxy)}",
-            f"to go past it, add {host.partition(':')[0]} to NO_PROXY",
-        )
+    proxy = proxies.get(scheme) or proxies.get("all") or ""
+    used = proxy and not proxy_bypass(host)
+    return _without_password(proxy) if used else "", host.partition(":")[0]
 
 
 def _without_password(url: str) -> str:
@@ -239,6 +270,14 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
     except HubloaderError as error:
         mend = error.hint or "check HF_ENDPOINT, the proxy (HTTPS_PROXY) and the network"
         yield Finding("endpoint", "error", error.sentence(), mend)
+        proxy, host = _proxy(settings)
+        if proxy:
+            yield Finding(
+                "proxy",
+                "warning",
+                f"the proxy {proxy} was in the way: what failed went through it",
+                f"to go past it: export NO_PROXY={host}",
+            )
     else:
         yield Finding("endpoint", "ok", f"{settings.endpoint} answers, the token is {name}'s")
 

@@ -3,8 +3,10 @@
 They take what huggingface_hub 2.4 takes and give what it gives, into the same cache; every byte is
 verified, listings are shared, and errors are of both libraries' classes (``hub_errors.py``).
 
-With ``local_dir`` the files come through the cache and are copied out of it: what is cached already
-is not fetched, and what was placed is the user's to change.
+With ``local_dir`` the files go straight into that folder (``local_folder.py``): what is cached
+already is copied and not fetched, the cache is not written, and what was placed is the user's to
+change. While ``HUBLOADER_LOCK`` is set they
+give the locked files at the locked commit, and ask nobody (``pinned.py``).
 
 Source: huggingface_hub 2.4.0 ``file_download.py``, ``_snapshot_download.py``.
 """
@@ -17,25 +19,27 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hubloader import notices
 from hubloader.auto.hub_errors import both, raising_both
-from hubloader.auto.local_folder import LocalFolder
+from hubloader.auto.pinned import Pin, pin_of
 from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
-from hubloader.errors import CacheMiss, InvalidReference
+from hubloader.errors import CacheMiss, HubloaderError, InvalidReference
 from hubloader.names import check_filename, check_revision
 from hubloader.resolve.plan import Action
 from hubloader.settings import setting_sources
 from hubloader.types import Mode, ModelRef, Purpose, RepoId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from huggingface_hub import DryRunFileInfo, HFCacheInfo
     from typing_extensions import TypedDict, Unpack
 
+    from hubloader.auto.local_folder import LocalFolder
     from hubloader.resolve.files import SnapshotFiles
     from hubloader.resolve.plan import Plan
     from hubloader.resolve.progress import Progress
     from hubloader.resolve.session import Session
+    from hubloader.types import Manifest
 
     class _Options(TypedDict, total=False):
         repo_type: str | None
@@ -72,12 +76,25 @@ class _Call:
     ref: ModelRef
     mode: Mode
     progress: Callable[[Progress], Any] | None
+    pin: Pin | None = None
 
     def files(self, purpose: Purpose) -> SnapshotFiles:
-        return self.session.files(self.ref, purpose, mode=self.mode, progress=self.progress)
+        if self.pin is not None:
+            purpose = self.pin.narrowed(purpose)
+        files = self.session.files(self.ref, purpose, mode=self.mode, progress=self.progress)
+        if self.pin is not None:
+            self.pin.check(self.session.store, purpose.exact)
+        return files
 
     def plan(self, purpose: Purpose) -> Plan:
+        if self.pin is not None:
+            purpose = self.pin.narrowed(purpose)
         return self.session.plan(self.ref, purpose, mode=self.mode)
+
+    def wanted(self, purpose: Purpose) -> tuple[Manifest, tuple[str, ...]]:
+        if self.pin is not None:
+            purpose = self.pin.narrowed(purpose)
+        return self.session.wanted(self.ref, purpose, mode=self.mode)
 
 
 def _understand(
@@ -112,8 +129,22 @@ def _understand(
         headers=options["headers"],
         user_agent=_user_agent(options),
     )
+    progress = _progress(options["tqdm_class"])
+    pin = pin_of(settings, repo_id, revision, repo.repo_type)
+    if pin is not None:
+        return _Call(session, pin.ref, pin.mode, progress, pin)
     ref = ModelRef(repo=repo, revision=revision)
-    return _Call(session, ref, mode_of(arguments, settings), _progress(options["tqdm_class"]))
+    return _Call(session, ref, mode_of(arguments, settings), progress)
+
+
+def _into(call: _Call, local_dir: _Path | None) -> tuple[_Call, LocalFolder | None]:
+    """The call as it is, or one that fetches into the user's own folder."""
+    if local_dir is None:
+        return call, None
+    from hubloader.auto.local_folder import LocalFolder  # first use
+
+    folder = LocalFolder(local_dir)
+    return replace(call, session=folder.session(call.session)), folder
 
 
 def _user_agent(options: Mapping[str, Any]) -> str:
@@ -208,7 +239,7 @@ def hf_hub_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     call = _understand(repo_id, repo_type, revision, options)
     name = check_filename(f"{subfolder.strip('/')}/{filename}" if subfolder else filename)
     purpose = Purpose(exact=(name,))
-    folder = None if local_dir is None else LocalFolder(local_dir)
+    call, folder = _into(call, local_dir)
     if dry_run:
         return _foretell(call, purpose, folder)[0]
     if folder is not None:
@@ -281,7 +312,7 @@ def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
         include=_patterns(allow_patterns),
         exclude=_patterns(ignore_patterns),
     )
-    folder = None if local_dir is None else LocalFolder(local_dir)
+    call, folder = _into(call, local_dir)
     if dry_run:
         return _foretell(call, purpose, folder)
     if folder is not None:
@@ -330,6 +361,7 @@ def _foretell(call: _Call, purpose: Purpose, folder: LocalFolder | None) -> list
         entry = manifest.entries[filename]
         if folder is not None:
             place, cached = folder.file(filename), folder.is_current(filename, entry)
+            download = download and not (cached and call.mode is not Mode.FORCE)
         return DryRunFileInfo(
             commit_hash=manifest.commit,
             file_size=entry.size,
@@ -349,23 +381,38 @@ def _foretell(call: _Call, purpose: Purpose, folder: LocalFolder | None) -> list
 def _place(call: _Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
     """Bring files into the user's own folder; what is current there is not even fetched."""
     try:
-        manifest, wanted = call.session.wanted(call.ref, purpose, mode=call.mode)
+        manifest, wanted = call.wanted(purpose)
     except CacheMiss:
         present = [folder.file(name) for name in purpose.exact or folder.names()]
         if not present or not all(path.is_file() for path in present):
             raise
         notices.warn(f"{folder.path} is used as it is: the Hub was not asked")
         return present
-    lacking = [
-        name
-        for name in wanted
-        if call.mode is Mode.FORCE or not folder.is_current(name, manifest.entries[name])
-    ]
-    if lacking:
-        files = call.files(Purpose(exact=tuple(lacking)))
-        for name in lacking:
-            folder.place(name, files.path(name), files.commit, manifest.entries[name])
+    if _lacking(call, manifest, wanted, folder):
+        with folder.locked(call.session.settings.lock_timeout):
+            lacking = _lacking(call, manifest, wanted, folder)  # another process may have come
+            if lacking:
+                _fetch_into(call, manifest, lacking, folder)
     return [folder.file(name) for name in wanted]
+
+
+def _fetch_into(
+    call: _Call, manifest: Manifest, lacking: Sequence[str], folder: LocalFolder
+) -> None:
+    try:
+        files = call.files(Purpose(exact=tuple(lacking)))
+    except HubloaderError:  # of some; the others have come
+        folder.place(manifest, lacking, call.session, fetched=True)
+        raise
+    folder.place(files.manifest, lacking, call.session)
+
+
+def _lacking(
+    call: _Call, manifest: Manifest, wanted: Iterable[str], folder: LocalFolder
+) -> list[str]:
+    if call.mode is Mode.FORCE:
+        return list(wanted)
+    return [name for name in wanted if not folder.is_current(name, manifest.entries[name])]
 
 
 @raising_both
@@ -396,16 +443,14 @@ def try_to_load_from_cache(
     manifest = None if commit is None else store.read_manifest(repo, wanted, commit)
     if manifest is None:
         return None
-    if store.is_absent(repo, manifest.commit, filename):
+    if filename not in manifest and store.is_absent(repo, manifest.commit, filename):
         from huggingface_hub import _CACHED_NO_EXIST
 
         return _CACHED_NO_EXIST
     # before looking: what is returned stays while the process lives
     store.lease(repo, manifest.commit)
-    state = store.inspect(manifest, [filename]).get(filename)
-    if state is None or not state.pointer:
-        return None
-    return str(store.path(manifest, filename))
+    found = store.find(manifest, filename)
+    return None if found is None else found.pointer
 
 
 def scan_cache_dir(cache_dir: _Path | None = None) -> HFCacheInfo:

@@ -15,6 +15,8 @@ from hubloader.auto.outputs import (
     ModelOutput,
     TFBaseModelOutput,
     TFBaseModelOutputWithPooling,
+    TFSeq2SeqModelOutput,
+    TFSeq2SeqSequenceClassifierOutput,
     TFSequenceClassifierOutput,
 )
 from hubloader.auto.pretrained import OPTIONS, Loads, PretrainedModel, unknown_argument
@@ -44,7 +46,8 @@ class TFSequenceClassifierLayer(_TFLayer, SequenceClassifier):
     """A classifier's layer on TensorFlow."""
 
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
-        "classifier": TFSequenceClassifierOutput
+        "classifier": TFSequenceClassifierOutput,
+        "seq2seq-classifier": TFSeq2SeqSequenceClassifierOutput,
     }
 
     def forward(self, *args: Any, labels: Any = None, **keywords: Any) -> Any:
@@ -58,6 +61,7 @@ class TFEncoderLayer(_TFLayer, EncoderModel):
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
         "encoder": TFBaseModelOutput,
         "pooled": TFBaseModelOutputWithPooling,
+        "seq2seq-encoder": TFSeq2SeqModelOutput,
     }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.auto import handover
 from hubloader.auto.assemble import (
     Assembly,
     check_sizes,
@@ -23,11 +22,6 @@ from hubloader.auto.config import (
     read_config,
     refuse_misspelt,
     refuse_unknown,
-)
-from hubloader.auto.keras_model import (
-    KerasPretrained,
-    TFEncoderLayer,
-    TFSequenceClassifierLayer,
 )
 from hubloader.auto.model_arguments import MODEL_KEYWORDS, ModelArguments, refuse_device
 from hubloader.auto.placement import one_device, place
@@ -59,8 +53,6 @@ _MIXINS: Mapping[tuple[str, str], type] = {
     ("torch", SEQUENCE_CLASSIFICATION): TorchSequenceClassifier,
     ("numpy", ENCODER): NumpyEncoder,
     ("numpy", SEQUENCE_CLASSIFICATION): NumpySequenceClassifier,
-    ("tf", ENCODER): TFEncoderLayer,
-    ("tf", SEQUENCE_CLASSIFICATION): TFSequenceClassifierLayer,
 }
 _ATTENTION = {None: "torch", "sdpa": "torch", "eager": "torch-eager"}
 _PREFIXES = {"torch": "", "tf": "TF", "numpy": "Np"}
@@ -139,6 +131,8 @@ def _with_weights(files: FileSet, policy: WeightPolicy) -> FileSet:
 
 def _handed_over(error: UnknownArchitecture, request: _Request, overrides: dict[str, Any]) -> Any:
     """The model as an installed transformers makes it; without one, the error."""
+    from hubloader.auto import handover  # first use: most models are implemented here
+
     raw = read_config(request.files)
     backend = request.policy.backend
     if backend != "torch" or not handover.knows(raw):
@@ -198,6 +192,8 @@ def _assembled(
     dtype = choose_dtype(arguments.wanted_dtype, config.dtype, weights)
     kit = get_kit(_kit_name(selection.backend, arguments.attn_implementation))
     module = _built(kit, selection, config)
+    if not arguments.add_pooling_layer and getattr(module, "pooler", None) is not None:
+        module.pooler = None
     plan = Assembly(
         kit,
         selection.architecture,
@@ -230,7 +226,7 @@ def _built(kit: Any, selection: Selection, config: PretrainedConfig) -> Any:
     module = kit.build(
         selection.architecture.tasks[selection.task],
         selection.config,
-        mixin=_MIXINS[selection.backend, selection.task],
+        mixin=_mixin(selection.backend, selection.task),
         name=cls.__name__,
     )
     module.config = config
@@ -239,10 +235,22 @@ def _built(kit: Any, selection: Selection, config: PretrainedConfig) -> Any:
     return module
 
 
+def _mixin(backend: Backend, task: str) -> type:
+    if backend != "tf":
+        return _MIXINS[backend, task]
+    from hubloader.auto import keras_model  # first use: for TensorFlow alone
+
+    keras: Mapping[str, type] = {
+        ENCODER: keras_model.TFEncoderLayer,
+        SEQUENCE_CLASSIFICATION: keras_model.TFSequenceClassifierLayer,
+    }
+    return keras[task]
+
+
 def _layer_class(architecture: Architecture, task: str, backend: Backend, kit: Any) -> type[Any]:
     bound: type[Any] = kit.bind(
         architecture.tasks[task],
-        _MIXINS[backend, task],
+        _mixin(backend, task),
         name=f"{_PREFIXES[backend]}{architecture.class_names[task]}",
     )
     bound.architecture = architecture
@@ -265,6 +273,7 @@ def model_class(architecture: Architecture, task: str, backend: Backend) -> type
 
 def _keras_class(layer: type[Any]) -> type[Any]:
     """The Keras model around a layer's class: one class for each, by the same name."""
+    from hubloader.auto.keras_model import KerasPretrained
     from hubloader.nn.keras_adapter import KerasLayer
 
     if "keras_class" not in vars(layer):
@@ -322,6 +331,8 @@ def new_layer(
     kit = get_kit(_kit_name(backend, arguments.attn_implementation))
     module = _built(kit, selection, config)
     asked = arguments.wanted_dtype
+    if not kit.holds_values():
+        return module
     kit.load(
         module,
         initial_weights(kit.parameters(module), selection.config.initializer_range),

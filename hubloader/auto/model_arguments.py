@@ -34,6 +34,7 @@ class ModelArguments:
         from_flax: read its Flax weights.
         from_pt: read its PyTorch weights.
         low_cpu_mem_usage: accepted: loading never holds the weights twice.
+        add_pooling_layer: False leaves a bare encoder without its pooler.
 
     """
 
@@ -49,6 +50,7 @@ class ModelArguments:
     from_flax: bool = False
     from_pt: bool = False
     low_cpu_mem_usage: bool | None = None
+    add_pooling_layer: bool = True
 
     @property
     def wanted_dtype(self) -> Any:

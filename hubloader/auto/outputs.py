@@ -19,9 +19,13 @@ __all__ = [
     "BaseModelOutput",
     "BaseModelOutputWithPooling",
     "ModelOutput",
+    "Seq2SeqModelOutput",
+    "Seq2SeqSequenceClassifierOutput",
     "SequenceClassifierOutput",
     "TFBaseModelOutput",
     "TFBaseModelOutputWithPooling",
+    "TFSeq2SeqModelOutput",
+    "TFSeq2SeqSequenceClassifierOutput",
     "TFSequenceClassifierOutput",
 ]
 
@@ -103,11 +107,39 @@ class SequenceClassifierOutput(ModelOutput):
     fields = ("loss", "logits", "hidden_states", "attentions")
 
 
+class Seq2SeqModelOutput(ModelOutput):
+    """What an encoder and a decoder made: ``last_hidden_state`` is the decoder's, (B, T, width)."""
+
+    fields = (
+        "last_hidden_state",
+        "decoder_hidden_states",
+        "decoder_attentions",
+        "cross_attentions",
+        "encoder_last_hidden_state",
+        "encoder_hidden_states",
+        "encoder_attentions",
+    )
+
+
+class Seq2SeqSequenceClassifierOutput(ModelOutput):
+    """A classifier's output, of an encoder and a decoder."""
+
+    fields = ("loss", "logits", *Seq2SeqModelOutput.fields[1:])
+
+
 class TFBaseModelOutput(BaseModelOutput):
     """The same in TensorFlow, by transformers' name."""
 
 
 class TFBaseModelOutputWithPooling(BaseModelOutputWithPooling):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFSeq2SeqModelOutput(Seq2SeqModelOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFSeq2SeqSequenceClassifierOutput(Seq2SeqSequenceClassifierOutput):
     """The same in TensorFlow, by transformers' name."""
 
 

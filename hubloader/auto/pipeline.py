@@ -26,7 +26,7 @@ from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import BackendUnavailable, UnsupportedTask
 from hubloader.names import suggestion
 from hubloader.nn import get_kit
-from hubloader.tokenizers.calling import CallOptions
+from hubloader.tokenizers.options import CallOptions
 
 if TYPE_CHECKING:
     import os

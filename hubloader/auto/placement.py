@@ -82,7 +82,8 @@ def _moved(value: Any, device: Any) -> Any:
     if hasattr(value, "to") and hasattr(value, "device"):
         return value.to(device)
     if isinstance(value, tuple):
-        return tuple(_moved(item, device) for item in value)
+        moved = (_moved(item, device) for item in value)
+        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
     if isinstance(value, dict):
         return {key: _moved(item, device) for key, item in value.items()}
     return value

@@ -1,9 +1,9 @@
 """What turns an architecture's layer into a model as users know it: loading, saving, outputs.
 
-Mixins, put before the layer in the method order, so that ``super().forward`` is the layer's own:
-``TorchModel`` and ``NumpyModel`` say what a model of that framework has besides. They are written
-against the kit alone, without a framework's name in them; ``tasks.py`` says what a call takes and
-returns.
+A mixin, put before the layer in the method order, so that ``super().forward`` is the layer's own.
+``torch_model.py`` and ``numpy_model.py`` say what a model of that framework has besides. All are
+written against the kit alone, without a framework's name in them; ``tasks.py`` says what a call
+takes and returns.
 
 Source: transformers 5.23 ``modeling_utils.py``.
 """
@@ -21,9 +21,7 @@ from hubloader.nn import Trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
-
-    from typing_extensions import Self
+    from collections.abc import Iterable, Mapping
 
     from hubloader.architectures import Architecture
     from hubloader.auto.outputs import ModelOutput
@@ -33,9 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OPTIONS",
     "Loads",
-    "NumpyModel",
     "PretrainedModel",
-    "TorchModel",
     "unknown_argument",
 ]
 
@@ -105,6 +101,7 @@ class PretrainedModel:
         super().__init__(config.typed if fresh else config)  # type: ignore[call-arg]  # the layer's
         if fresh:
             self.config = config
+        if fresh and self.nn.holds_values():
             shapes = self.nn.parameters(self)
             self.nn.load(self, initial_weights(shapes, config.initializer_range), dtype="float32")
 
@@ -146,8 +143,10 @@ class PretrainedModel:
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers the parameters are."""
         del only_trainable  # nothing is frozen here
-        shapes = self.nn.parameters(self).values()
-        return sum(_product(shape) for shape in shapes)
+        shapes, tied = self.nn.parameters(self), self.architecture.tied
+        return sum(
+            _product(shape) for name, shape in shapes.items() if tied.get(name) not in shapes
+        )
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
         """Write config.json and model.safetensors, with PyTorch's names, into a folder."""
@@ -179,81 +178,27 @@ class PretrainedModel:
     def _output(
         self, kind: str, values: Mapping[str, Any], trace: Trace, return_dict: bool | None
     ) -> Any:
-        output = self.output_types[kind](
-            **values,
-            hidden_states=tuple(trace.kept_hidden_states) if trace.hidden_states else None,
-            attentions=tuple(trace.kept_attentions) if trace.attentions else None,
-        )
+        if trace.encoder is None:
+            traced = _kept(trace)
+        else:
+            kind = f"seq2seq-{kind}"
+            traced = {
+                **_kept(trace, "decoder_"),
+                "cross_attentions": tuple(trace.kept_cross_attentions) or None,
+                "encoder_last_hidden_state": trace.encoded,
+                **_kept(trace.encoder, "encoder_"),
+            }
+        output = self.output_types[kind](**values, **traced)
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 
 
-class TorchModel(PretrainedModel):
-    """What a PyTorch model has besides: where it lies, and what others ask of an nn.Module."""
-
-    backend: ClassVar[Backend] = "torch"
-
-    # transformers' Trainer asks: the loss is the mean of a batch, however batches are gathered
-    accepts_loss_kwargs: ClassVar[bool] = False
-
-    if TYPE_CHECKING:
-        parameters: Callable[[], Any]
-        named_modules: Callable[[], Any]
-
-    @property
-    def device(self) -> Any:
-        """Where the first parameter lies."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> Any:
-        """The first parameter's dtype."""
-        return next(self.parameters()).dtype
-
-    @property
-    def base_model(self) -> Any:
-        """The encoder inside; the model itself where it is one."""
-        return getattr(self, self.architecture.prefix, self)
-
-    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the parameters are, those of all or of the trained ones."""
-        left_out = self.get_input_embeddings().weight if exclude_embeddings else None
-        chosen = (
-            p
-            for p in self.parameters()
-            if p is not left_out and (p.requires_grad or not only_trainable)
-        )
-        return sum(p.numel() for p in chosen)
-
-    def get_input_embeddings(self) -> Any:
-        """The table of words."""
-        names = ("word_embeddings", "tok_embeddings")
-        found = (child for name, child in self.named_modules() if name.endswith(names))
-        return next(found)
-
-
-class NumpyModel(PretrainedModel):
-    """What a numpy model has besides: it takes lists, and answers the same questions."""
-
-    backend: ClassVar[Backend] = "numpy"
-    device: ClassVar[str] = "cpu"
-    saved_dtype: str | None = None  # the checkpoint's or the caller's: it computes in another
-
-    @property
-    def dtype(self) -> Any:
-        """What it computes in."""
-        import numpy as np  # first use
-
-        return np.dtype(np.float32)
-
-    def eval(self) -> Self:
-        """Nothing to switch: numpy does not train."""
-        return self
-
-    def _prepared(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        import numpy as np  # first use
-
-        return {name: np.asarray(value) for name, value in inputs.items()}
+def _kept(trace: Trace, prefix: str = "") -> dict[str, Any]:
+    """What a trace kept, by the names of an output's fields; None for what it was not to keep."""
+    return {
+        f"{prefix}hidden_states": tuple(trace.kept_hidden_states) if trace.hidden_states else None,
+        f"{prefix}attentions": tuple(trace.kept_attentions) if trace.attentions else None,
+    }
 
 
 def unknown_argument(model: str, name: str, accepts: Iterable[str]) -> TypeError:

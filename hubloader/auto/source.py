@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import HubloaderError, InvalidReference, RemoteCodeRefused
-from hubloader.settings import Settings, read_token
+from hubloader.settings import Settings, environment, read_token
 from hubloader.types import DEFAULT_REVISION, Mode, Purpose, Refresh, parse_model_ref
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _MAX_SESSIONS = 64  # a process that goes through many caches or tokens forgets the oldest
+_SETTINGS: dict[Hashable, Settings] = {}  # what a look-up would spend most of its time on
 _SESSIONS: dict[Hashable, Session] = {}
 _HEALTH: list[OriginHealth] = []
 _REACHABILITY: dict[str, Reachability] = {}  # by endpoint: one warning for a whole process
@@ -101,12 +102,19 @@ def settings_for(arguments: HubArguments) -> Settings:
         InvalidReference: a value of the environment, ``endpoint`` or ``refresh`` means nothing.
 
     """
-    refresh = arguments.refresh
-    return Settings.from_env(
-        cache_dir=None if arguments.cache_dir is None else Path(arguments.cache_dir).expanduser(),
-        endpoint=_read("endpoint", arguments.endpoint),
-        refresh=refresh if isinstance(refresh, Refresh) else _read("refresh", refresh),
-    )
+    refresh, folder = arguments.refresh, arguments.cache_dir
+    key = (environment(), folder, arguments.endpoint, refresh)
+    settings = _SETTINGS.get(key)
+    if settings is None:
+        settings = Settings.from_env(
+            cache_dir=None if folder is None else Path(folder).expanduser(),
+            endpoint=_read("endpoint", arguments.endpoint),
+            refresh=refresh if isinstance(refresh, Refresh) else _read("refresh", refresh),
+        )
+        if len(_SETTINGS) >= _MAX_SESSIONS:
+            _SETTINGS.clear()
+        _SETTINGS[key] = settings
+    return settings
 
 
 def _read(name: str, value: str | float | None) -> Any:

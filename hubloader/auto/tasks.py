@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hubloader.auto.numpy_model import NumpyModel
 from hubloader.auto.outputs import (
     BaseModelOutput,
     BaseModelOutputWithPooling,
     ModelOutput,
+    Seq2SeqModelOutput,
+    Seq2SeqSequenceClassifierOutput,
     SequenceClassifierOutput,
 )
-from hubloader.auto.pretrained import NumpyModel, PretrainedModel, TorchModel
+from hubloader.auto.pretrained import PretrainedModel
+from hubloader.auto.torch_model import TorchModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +41,8 @@ class SequenceClassifier(PretrainedModel):
     """A call of a classifier: logits, and the loss where labels are given."""
 
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
-        "classifier": SequenceClassifierOutput
+        "classifier": SequenceClassifierOutput,
+        "seq2seq-classifier": Seq2SeqSequenceClassifierOutput,
     }
 
     def forward(
@@ -90,6 +95,7 @@ class EncoderModel(PretrainedModel):
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
         "encoder": BaseModelOutput,
         "pooled": BaseModelOutputWithPooling,
+        "seq2seq-encoder": Seq2SeqModelOutput,
     }
 
     if TYPE_CHECKING:

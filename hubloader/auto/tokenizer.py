@@ -89,15 +89,17 @@ class PretrainedTokenizer(Tokenizer):
         self.__setstate__(made.__getstate__())
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], **kwargs: Any) -> Self:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> Self:
         """Load a tokenizer as one of this class, whatever the repository declares.
 
         Args:
-            name: a Hub name, ``org/name@revision``, or a folder.
+            pretrained_model_name_or_path: a Hub name, ``org/name@revision``, or a folder.
             **kwargs: as for ``AutoTokenizer.from_pretrained``.
 
         """
-        return _load(cls, name, kwargs, asked=cls.kind.name)
+        return _load(cls, pretrained_model_name_or_path, kwargs, asked=cls.kind.name)
 
     @classmethod
     def _class_of(cls, kind: TokenizerClass) -> type[Self]:

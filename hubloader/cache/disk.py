@@ -28,7 +28,6 @@ __all__ = [
     "in_folder",
     "make_folders",
     "make_nested",
-    "open_to_read",
     "random_name",
     "read_at",
     "remove",
@@ -50,13 +49,6 @@ _CREATE = (
     | os.O_CREAT
     | os.O_EXCL
     | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-_READ = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
@@ -83,11 +75,6 @@ def draft_name() -> str:
 def create(path: str) -> int:
     """Open a new file for reading and writing; it must not exist, not even as a link."""
     return os.open(path, _CREATE, 0o664)
-
-
-def open_to_read(path: str) -> int:
-    """Open a file for reading; a link is an error, and a pipe planted there cannot block."""
-    return os.open(path, _READ)
 
 
 def make_folders(path: str) -> list[str]:
@@ -141,15 +128,22 @@ def remove_nested(path: str, inner: str, *, tmp: str) -> None:
         tmp: as for ``make_nested``.
 
     """
-    if _names(path) == [os.path.basename(inner)] and not _names(inner):
-        draft = os.path.join(tmp, draft_name())
-        with contextlib.suppress(OSError):
-            in_folder(tmp, lambda: os.rename(path, draft))
-            remove_empty(os.path.join(draft, os.path.basename(inner)), draft)
-            if os.path.lexists(draft):  # something came into it in between
-                os.rename(draft, path)
+    if _names(path) != [os.path.basename(inner)] or _names(inner):
+        remove_empty(path)
+        return
+    draft = os.path.join(tmp, draft_name())
+    moved = os.path.join(draft, os.path.basename(inner))
+    try:
+        in_folder(tmp, lambda: os.rename(path, draft))
+    except OSError:
+        remove_empty(inner, path)
+    else:
+        remove_empty(moved, draft)
+        if os.path.isdir(draft) and _names(draft):  # something came into it in between
+            make_folders(moved)
+            os.rename(draft, path)
+    finally:
         remove_empty(tmp)
-    remove_empty(inner, path)
 
 
 def in_folder(folder: str, make: Callable[[], T]) -> T:
@@ -315,6 +309,7 @@ def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False)
     changed = make_folders(os.path.dirname(path))
     draft = os.path.join(tmp, draft_name())
     descriptor = in_folder(tmp, lambda: create(draft))
+    named = False
     try:
         try:
             write_all(descriptor, data)
@@ -323,10 +318,10 @@ def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False)
         finally:
             os.close(descriptor)
         rename(draft, path)
-    except BaseException:
-        remove(draft)
-        raise
+        named = True
     finally:
+        if not named:
+            remove(draft)
         remove_empty(tmp)
     return [*changed, os.path.dirname(path)]
 

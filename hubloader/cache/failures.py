@@ -25,8 +25,11 @@ from hubloader.errors import CacheError, CacheReadOnly, DiskFull, HubloaderError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_writable", "free_space", "guard", "is_absence", "translate"]
+__all__ = ["check_room", "check_writable", "free_space", "guard", "is_absence", "translate"]
 
+_MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
+_INODES_EACH = 6  # of one file: content and journal in a folder, pointer, lock, stamp
+_MAKE_ROOM = "make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another disk"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
@@ -53,6 +56,40 @@ def free_space(path: str) -> tuple[int | None, int | None]:
     facts = os.statvfs(folder)
     inodes = facts.f_favail if facts.f_files else None  # btrfs and others have no inode table
     return facts.f_bavail * facts.f_frsize, inodes
+
+
+def check_room(path: str, *, needed: int, files: int, what: str) -> None:
+    """Refuse, before the first byte, what does not fit where ``path`` is, or would be.
+
+    Args:
+        path: the cache.
+        needed: bytes that are to come.
+        files: how many contents they are.
+        what: what they are, in words that follow "bytes are to be brought".
+
+    Raises:
+        DiskFull: the bytes do not fit, or there are too few inodes for the files.
+
+    """
+    if not needed and not files:
+        return
+    free, inodes = free_space(path)
+    if free is not None and needed and needed + _MARGIN > free:
+        raise DiskFull(
+            f"{needed} bytes are to be brought{what}, and {free} are free",
+            needed=needed,
+            free=free,
+            hint=_MAKE_ROOM,
+        )
+    wanted = files * _INODES_EACH
+    if inodes is not None and wanted > inodes:
+        raise DiskFull(
+            f"{files} files are to be brought{what}, for which the cache makes up to {wanted}, and "
+            f"the disk has room for {inodes} more (its inodes are used up, not its bytes)",
+            needed=needed,
+            free=free,
+            hint=_MAKE_ROOM,
+        )
 
 
 def check_writable(path: str) -> None:
@@ -97,7 +134,7 @@ def _choose(error: OSError, path: str, needed: int | None) -> CacheError:
             f"{what} at {path}",
             needed=needed,
             free=free,
-            hint="make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another disk",
+            hint=_MAKE_ROOM,
         )
     if error.errno in _READ_ONLY:
         return CacheReadOnly(

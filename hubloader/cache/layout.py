@@ -67,6 +67,11 @@ def _checked(kind: str, text: str, *, good: bool) -> str:
     return text
 
 
+def _native(text: str) -> str:
+    """Return a checked POSIX path as this system writes it."""
+    return text if os.sep == "/" else text.replace("/", os.sep)
+
+
 class CacheLayout:
     """The paths below one cache folder.
 
@@ -143,42 +148,22 @@ class RepoLayout:
         self.cache = cache
         self.repo = repo
         self.name = folder_name(repo)
-        self.folder = os.path.join(cache.root, self.name)
-        self.own = os.path.join(self.folder, _OWN)
+        self.folder = folder = f"{cache.root}{os.sep}{self.name}"
+        self.own = f"{folder}{os.sep}{_OWN}"
+        self.blobs = f"{folder}{os.sep}blobs"  # contents
+        self.refs = f"{folder}{os.sep}refs"
+        self.snapshots = f"{folder}{os.sep}snapshots"
+        self.trees = f"{folder}{os.sep}trees"  # listings
+        self.absences = f"{folder}{os.sep}.no_exist"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.folder!r})"
 
     # what huggingface_hub shares with us
 
-    @property
-    def blobs(self) -> str:
-        """The folder of contents."""
-        return os.path.join(self.folder, "blobs")
-
-    @property
-    def refs(self) -> str:
-        """The folder of refs."""
-        return os.path.join(self.folder, "refs")
-
-    @property
-    def snapshots(self) -> str:
-        """The folder of snapshots."""
-        return os.path.join(self.folder, "snapshots")
-
-    @property
-    def trees(self) -> str:
-        """The folder of listings."""
-        return os.path.join(self.folder, "trees")
-
-    @property
-    def absences(self) -> str:
-        """The folder of absence marks."""
-        return os.path.join(self.folder, ".no_exist")
-
     def blob(self, etag: str) -> str:
         """Return the place of a content."""
-        return os.path.join(self.blobs, _checked("an etag", etag, good=is_etag(etag)))
+        return f"{self.blobs}{os.sep}{_checked('an etag', etag, good=is_etag(etag))}"
 
     def lock(self, etag: str) -> str:
         """Return the lock file of a content, at huggingface_hub's path."""
@@ -192,30 +177,28 @@ class RepoLayout:
 
     def ref(self, revision: str) -> str:
         """Return the file that says which commit ``revision`` is."""
-        return os.path.join(self.refs, *check_revision(revision).split("/"))
+        return f"{self.refs}{os.sep}{_native(check_revision(revision))}"
 
     def snapshot(self, commit: str) -> str:
         """Return the folder of one commit's pointers."""
-        return os.path.join(self.snapshots, _checked("a commit", commit, good=is_commit(commit)))
+        return f"{self.snapshots}{os.sep}{_checked('a commit', commit, good=is_commit(commit))}"
 
     def pointer(self, commit: str, filename: str) -> str:
         """Return the place of one file in one commit."""
-        return os.path.join(self.snapshot(commit), *check_filename(filename).split("/"))
+        return f"{self.snapshot(commit)}{os.sep}{_native(check_filename(filename))}"
 
     def absent_folder(self, commit: str) -> str:
         """Return the folder of one commit's absence marks."""
         _checked("a commit", commit, good=is_commit(commit))
-        return os.path.join(self.absences, commit)
+        return f"{self.absences}{os.sep}{commit}"
 
     def absent_mark(self, commit: str, filename: str) -> str:
         """Return the mark that one commit does not have ``filename``."""
-        return os.path.join(self.absent_folder(commit), *check_filename(filename).split("/"))
+        return f"{self.absent_folder(commit)}{os.sep}{_native(check_filename(filename))}"
 
     def tree(self, commit: str) -> str:
         """Return the listing of one commit."""
-        return os.path.join(
-            self.trees, _checked("a commit", commit, good=is_commit(commit)) + ".json"
-        )
+        return f"{self.trees}{os.sep}{_checked('a commit', commit, good=is_commit(commit))}.json"
 
     # own state
 

@@ -16,24 +16,16 @@ import threading
 from typing import TYPE_CHECKING, Literal
 
 from hubloader.cache import disk
+from hubloader.cache.reading import points_at
 
 if TYPE_CHECKING:
     from hubloader.cache.layout import RepoLayout
 
-__all__ = ["LinkMode", "Linker", "points_at"]
+__all__ = ["LinkMode", "Linker"]
 
 LinkMode = Literal["auto", "symlink", "hardlink", "copy"]
 _Way = Literal["symlink", "hardlink", "copy"]
 _COPY_CHUNK = 1024 * 1024  # bytes
-
-
-def points_at(pointer: str) -> str | None:
-    """Return the path a symbolic link names, made absolute and normal; None if it is no link."""
-    try:
-        target = os.readlink(pointer)
-    except OSError:
-        return None
-    return os.path.normpath(os.path.join(os.path.dirname(pointer), target))
 
 
 class Linker:

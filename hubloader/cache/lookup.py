@@ -18,13 +18,12 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hubloader.cache import disk, stamps
+from hubloader.cache import stamps
 from hubloader.cache.failures import is_absence
-from hubloader.cache.links import points_at
 from hubloader.cache.ownership import Ownership
-from hubloader.cache.partial import resumable_bytes
+from hubloader.cache.reading import names_in, points_at, read_small
 from hubloader.cache.trees import read_tree
-from hubloader.errors import InvalidReference
+from hubloader.errors import CacheMiss, InvalidReference
 from hubloader.names import check_filename, is_commit, is_etag, is_short_commit
 from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
 
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hubloader.cache.layout import CacheLayout, RepoLayout
+    from hubloader.cache.told import Told
 
-__all__ = ["Found", "Lookup", "Verify", "can_keep_stamps", "files_below", "read_small"]
+__all__ = ["Found", "Lookup", "Verify", "can_keep_stamps", "files_below", "not_cached"]
 
 Verify = Literal["size", "always"]
-_MAX_REF = 256  # bytes: a ref is 40 digits and perhaps a newline
+_MAX_LAYERS = 256  # repositories whose paths are kept at hand
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,22 @@ class Lookup:
         self._caches = tuple(caches)
         self._verify: Verify = verify
         self._ownership = ownership or Ownership()
+        self._layers: dict[RepoId, tuple[RepoLayout, ...]] = {}
+
+    @property
+    def top(self) -> CacheLayout:
+        """The writable cache."""
+        return self._caches[0]
 
     def layers(self, repo: RepoId) -> tuple[RepoLayout, ...]:
         """Return the repository's paths in each cache."""
-        return tuple(cache.repo(repo) for cache in self._caches)
+        layers = self._layers.get(repo)
+        if layers is None:
+            layers = tuple(cache.repo(repo) for cache in self._caches)
+            if len(self._layers) >= _MAX_LAYERS:
+                self._layers.clear()
+            self._layers[repo] = layers
+        return layers
 
     def _believed(self, repo: RepoId) -> tuple[RepoLayout, ...]:
         """Return ``layers``, looked at as ``ownership`` wants it."""
@@ -140,7 +152,7 @@ class Lookup:
 
     def _same_name(self, repo: RepoId) -> list[RepoId]:
         """Return the cached repositories of any namespace with this one-part name."""
-        names = (name for cache in self._caches for name in _names(cache.root))
+        names = (name for cache in self._caches for name in names_in(cache.root))
         found = (self._caches[0].parse_folder(name) for name in names)
         return [f for f in found if f and (f.name, f.repo_type) == (repo.name, repo.repo_type)]
 
@@ -148,7 +160,7 @@ class Lookup:
         """Return the old names under which ``repo`` was asked for."""
         found = []
         for cache in self._caches:
-            for name in _names(cache.aliases):
+            for name in names_in(cache.aliases):
                 old = cache.parse_folder(name)
                 if old is not None and read_small(cache.alias(old)) == str(repo):
                     found.append(old)
@@ -185,6 +197,13 @@ class Lookup:
                 return filename not in entries
         marks = (layout.absent_mark(commit, filename) for layout in self.layers(repo))
         return any(os.path.isfile(mark) for mark in marks)
+
+    def read_told(self, repo: RepoId, commit: str, endpoint: str) -> Told | None:
+        """Return what an endpoint that lists nothing told of a commit's files, if it is kept."""
+        from hubloader.cache.told import read_told  # first use: few endpoints list nothing
+
+        found = (read_told(layer, commit, endpoint) for layer in self.layers(repo))
+        return next((told for told in found if told is not None), None)
 
     # files
 
@@ -233,7 +252,7 @@ class Lookup:
         if found is None:
             if etag and pending(top.blob(etag)):
                 return OnDisk(pointer=False, blob=True, trusted=True)
-            return OnDisk(partial=resumable_bytes(top, etag) if etag else 0)
+            return OnDisk(partial=_resumable(top, etag))
         trusted = etag is None or self.trusts(found, etag)
         return OnDisk(pointer=found.pointer is not None, blob=True, trusted=trusted)
 
@@ -249,6 +268,14 @@ class Lookup:
         if any(stamps.find(place, found.facts) is not None for place in places):
             return True
         return not can_keep_stamps(top)
+
+
+def _resumable(layout: RepoLayout, etag: str | None) -> int:
+    if etag is None or not os.path.isdir(layout.partials):
+        return 0
+    from hubloader.cache.partial import resumable_bytes  # first use: something is downloaded
+
+    return resumable_bytes(layout, etag)
 
 
 def _fits(facts: os.stat_result, entry: Entry) -> bool:
@@ -318,8 +345,8 @@ def can_keep_stamps(layout: RepoLayout) -> bool:
 
 
 def _commits(layout: RepoLayout) -> Iterator[str]:
-    yield from (name for name in _names(layout.snapshots) if is_commit(name))
-    stems = (name.removesuffix(".json") for name in _names(layout.trees))
+    yield from (name for name in names_in(layout.snapshots) if is_commit(name))
+    stems = (name.removesuffix(".json") for name in names_in(layout.trees))
     yield from (stem for stem in stems if is_commit(stem))
 
 
@@ -345,7 +372,7 @@ def _snapshot_entries(layout: RepoLayout, commit: str) -> Iterator[tuple[str, En
 
 def files_below(folder: str, prefix: str = "") -> Iterator[str]:
     """Give the POSIX names of all files and links below a folder."""
-    for name in _names(folder):
+    for name in names_in(folder):
         filename, path = prefix + name, os.path.join(folder, name)
         if os.path.isdir(path) and not os.path.islink(path):
             yield from files_below(path, f"{filename}/")
@@ -361,15 +388,6 @@ def _is_filename(text: str) -> bool:
     return True
 
 
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError as error:
-        if is_absence(error):
-            return []
-        raise
-
-
 def _parse_repo(text: str, like: RepoId) -> RepoId | None:
     if not text:
         return None
@@ -379,18 +397,12 @@ def _parse_repo(text: str, like: RepoId) -> RepoId | None:
         return None
 
 
-def read_small(path: str) -> str:
-    """Return the text of a small file, without white space around; "" if there is none.
-
-    A link or a pipe planted in its place is none: nothing is followed, and nothing can block.
-    """
-    try:
-        descriptor = disk.open_to_read(path)
-        try:
-            return os.read(descriptor, _MAX_REF).decode("ascii", errors="replace").strip()
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if is_absence(error):
-            return ""
-        raise
+def not_cached(manifest: Manifest, filename: str) -> CacheMiss:
+    """Return the error that no cache has a file, whole and under this commit."""
+    return CacheMiss(
+        f"the content of {filename!r} is not in the cache",
+        missing=(filename,),
+        repo_id=str(manifest.repo),
+        revision=manifest.revision,
+        filename=filename,
+    )

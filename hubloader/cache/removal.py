@@ -29,10 +29,11 @@ from typing import TYPE_CHECKING
 from hubloader.cache import disk, stamps
 from hubloader.cache.failures import guard, is_absence
 from hubloader.cache.layout import CacheLayout
-from hubloader.cache.leases import Grip, RepoLock, grip
-from hubloader.cache.lookup import read_small
+from hubloader.cache.leases import Grip, grip
 from hubloader.cache.owner import Liveness, Owner, liveness, this_process
-from hubloader.cache.prune import GRACE, PrunePlan, Reason, Removal
+from hubloader.cache.prune_plan import GRACE, PrunePlan, Reason, Removal
+from hubloader.cache.reading import read_small
+from hubloader.cache.repo_lock import RepoLock
 from hubloader.cache.report import Leftover, RepoReport, scan_repo
 from hubloader.names import is_etag
 

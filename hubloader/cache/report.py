@@ -13,9 +13,9 @@ import stat
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
 from hubloader.cache.layout import CacheLayout
+from hubloader.cache.reading import open_to_read
 from hubloader.cache.trees import read_tree
 from hubloader.names import is_commit, is_etag
 
@@ -310,7 +310,7 @@ def _refs(layout: RepoLayout) -> dict[str, str]:
         if entry.name.endswith(".tmp"):
             continue
         try:
-            with open(disk.open_to_read(entry.path), "rb") as file:
+            with open(open_to_read(entry.path), "rb") as file:
                 text = file.read(64).decode("ascii", errors="replace").strip()
         except OSError as error:
             if is_absence(error):

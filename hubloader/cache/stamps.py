@@ -13,15 +13,14 @@ line is not a stamp.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
-from hubloader.cache import disk
-from hubloader.cache.failures import is_absence
+from hubloader.cache.reading import read_whole
+from hubloader.names import is_etag
 
 __all__ = ["Stamp", "add", "find", "forget", "known", "newest"]
 
-_LINE = re.compile(r"1 (\d{1,20}) (\d{1,25}) ([0-9a-f]{64})")
+_MAX_LINE = 120  # bytes
 _MAX_FILE = 4096  # bytes: some thirty stamps; beyond, old ones go
 
 
@@ -41,15 +40,20 @@ class Stamp:
 
 def known(path: str) -> tuple[Stamp, ...]:
     """Read the stamps at ``path``; none if nothing can be read there."""
-    try:
-        with open(disk.open_to_read(path), encoding="ascii", errors="replace") as file:
-            text = file.read(2 * _MAX_FILE)
-    except OSError as error:
-        if is_absence(error):
-            return ()
-        raise
-    found = (_LINE.fullmatch(line) for line in text.split("\n"))
-    return tuple(Stamp(int(m[1]), int(m[2]), m[3]) for m in found if m)
+    found = read_whole(path, limit=2 * _MAX_FILE, cut=True)
+    lines = found[0].split(b"\n") if found else ()
+    return tuple(stamp for line in lines if (stamp := _parse(line)) is not None)
+
+
+def _parse(line: bytes) -> Stamp | None:
+    """Read one line; None if it is torn."""
+    words = line.split(b" ")
+    if len(words) != 4 or words[0] != b"1" or len(words[3]) != 64:
+        return None
+    if not (words[1].isdigit() and words[2].isdigit() and len(line) < _MAX_LINE):
+        return None
+    digest = words[3].decode("ascii", errors="replace")
+    return Stamp(int(words[1]), int(words[2]), digest) if is_etag(digest) else None
 
 
 def find(path: str, facts: os.stat_result) -> Stamp | None:
@@ -68,6 +72,8 @@ def newest(path: str) -> Stamp | None:
 
 def add(path: str, stamp: Stamp) -> None:
     """Write one more stamp at ``path``."""
+    from hubloader.cache import disk  # first use: a warm load writes nothing
+
     disk.make_folders(os.path.dirname(path))
     if _size(path) > _MAX_FILE:
         disk.remove(path)
@@ -77,6 +83,8 @@ def add(path: str, stamp: Stamp) -> None:
 
 def forget(path: str) -> None:
     """Drop all stamps at ``path``."""
+    from hubloader.cache import disk
+
     disk.remove(path)
 
 

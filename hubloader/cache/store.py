@@ -27,24 +27,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubloader.cache import disk, stamps, trees
-from hubloader.cache.failures import check_writable, free_space, guard, is_absence
+from hubloader.cache import stamps
+from hubloader.cache.failures import check_room, free_space, guard, is_absence
 from hubloader.cache.layout import CacheLayout
-from hubloader.cache.leases import LEASES, Use
-from hubloader.cache.links import Linker
-from hubloader.cache.lookup import Lookup, Verify, read_small
+from hubloader.cache.leases import LEASES
+from hubloader.cache.lookup import Lookup, Verify, not_cached
 from hubloader.cache.ownership import Ownership
-from hubloader.cache.publish import Durability, Publisher
-from hubloader.cache.verify import hash_found, set_aside
-from hubloader.errors import CacheMiss, CacheReadOnly
+from hubloader.errors import CacheReadOnly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
-    from hubloader.cache.layout import RepoLayout
+    from hubloader.cache.changes import Changes
     from hubloader.cache.links import LinkMode
     from hubloader.cache.lock import LockOutcome
     from hubloader.cache.lookup import Found
+    from hubloader.cache.publish import Durability
     from hubloader.cache.told import Told
     from hubloader.cache.writer import BlobWriter
     from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
@@ -52,12 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["CacheStore"]
 
 _DAY = 24 * 3600.0  # seconds
-_TAG = (
-    b"Signature: 8a477f597d28d172789f06886806bc55\n"
-    b"# This file is a cache directory tag created by huggingface_hub.\n"
-    b"# For information about cache directory tags, see:\n"
-    b"#\thttps://bford.info/cachedir/\n"
-)  # huggingface_hub's own words: either library may have made the cache
 
 
 class CacheStore:
@@ -86,15 +79,27 @@ class CacheStore:
         self.layout = CacheLayout(root)
         caches = (self.layout, *(CacheLayout(base) for base in base_caches))
         self._lookup = Lookup(caches, verify, Ownership(shared))
-        self._publisher = Publisher(durability)
-        self._linker = Linker(link_mode)
-        self._guard = threading.Lock()  # guards the uses
-        self._uses: dict[str, Use] = {}  # repositories that are downloaded to
-        self._lock_folders: set[str] = set()  # made for locks, deleted again when nothing comes
-        self._swept: set[str] = set()  # folders already rid of what dead processes left
+        self._durability: Durability = durability
+        self._link_mode: LinkMode = link_mode
+        self._guard = threading.Lock()  # guards the making of what changes the cache
+        self._made: Changes | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.layout.root!r})"
+
+    @property
+    def _changes(self) -> Changes:
+        """What changes the cache, made at the first change."""
+        with self._guard:
+            if self._made is None:
+                from hubloader.cache.changes import Changes  # first use: a warm load has none
+
+                self._made = Changes(self._lookup, self._durability, self._link_mode)
+            return self._made
+
+    def _is_waiting(self, blob: str) -> bool:
+        """Whether a content is here and right, and only waits for its name."""
+        return self._made is not None and self._made.is_pending(blob)
 
     # looking
 
@@ -142,9 +147,8 @@ class CacheStore:
 
     def inspect(self, manifest: Manifest, filenames: Iterable[str]) -> dict[str, OnDisk]:
         """Return what the disk holds of each file; stats and stamps only, no content is read."""
-        pending = self._publisher.is_pending
         look = self._lookup.inspect
-        return {name: look(manifest, name, pending=pending) for name in filenames}
+        return {name: look(manifest, name, pending=self._is_waiting) for name in filenames}
 
     def find(self, manifest: Manifest, filename: str) -> Found | None:
         """Return where the content of a file is, with the right size; None if nowhere."""
@@ -159,7 +163,7 @@ class CacheStore:
         """
         found = self._lookup.find(manifest, filename)
         if found is None or found.pointer is None:
-            raise _miss(manifest, filename)
+            raise not_cached(manifest, filename)
         return Path(found.pointer)
 
     def pointer_path(self, repo: RepoId, commit: str, filename: str) -> Path:
@@ -168,7 +172,9 @@ class CacheStore:
         Nothing is checked but that something is there.
         """
         pointers = [layer.pointer(commit, filename) for layer in self._lookup.layers(repo)]
-        return Path(next((p for p in pointers if os.path.exists(p)), pointers[0]))
+        behind = len(pointers) > 1  # else there is nothing to choose from
+        found = next((p for p in pointers if os.path.exists(p)), None) if behind else None
+        return Path(found or pointers[0])
 
     def snapshot_path(self, repo: RepoId, commit: str) -> Path:
         """Return the folder of the commit's pointers: the first cache that has one, or the top."""
@@ -186,9 +192,19 @@ class CacheStore:
         """Return the bytes that can still be written, None if the system does not tell."""
         return free_space(self.layout.root)[0]
 
-    def free_inodes(self) -> int | None:
-        """Return the files that can still be made, None if there is no limit."""
-        return free_space(self.layout.root)[1]
+    def check_room(self, needed: int, files: int, what: str = "") -> None:
+        """Refuse, before the first byte, a download for which there is no room.
+
+        Args:
+            needed: bytes that are to come.
+            files: how many contents they are.
+            what: of what, for the message: `` for 3 models``.
+
+        Raises:
+            DiskFull: too few bytes, or too few inodes, are free.
+
+        """
+        check_room(self.layout.root, needed=needed, files=files, what=what)
 
     # trusting
 
@@ -220,6 +236,8 @@ class CacheStore:
         etag = entry.sha256 or entry.git_sha1
         if etag is None:
             return True
+        from hubloader.cache.verify import hash_found, set_aside  # first use: most are trusted
+
         if hash_found(found, etag, self.layout.repo(manifest.repo), progress=progress):
             return True
         if found.layout.cache.root == self.layout.root:  # a base cache is not ours to change
@@ -231,7 +249,7 @@ class CacheStore:
         entry = manifest.entries.get(filename)
         etag = None if entry is None else entry.sha256 or entry.git_sha1
         top = self.layout.repo(manifest.repo)
-        return etag is not None and self._publisher.is_pending(top.blob(etag))
+        return etag is not None and self._is_waiting(top.blob(etag))
 
     # keeping others from deleting
 
@@ -250,8 +268,7 @@ class CacheStore:
             held |= LEASES.take(layer.snapshot(commit))
         return held
 
-    @contextlib.contextmanager
-    def using(self, repo: RepoId, manifest: Manifest | None = None) -> Iterator[None]:
+    def using(self, repo: RepoId, manifest: Manifest | None = None) -> AbstractContextManager[None]:
         """Keep deletions out of a repository while something is downloaded to it.
 
         Waits for a deletion that runs, at most 30 s. What was seen before may be gone: look again.
@@ -263,20 +280,7 @@ class CacheStore:
                 snapshot that is being made for a whole one.
 
         """
-        folder = self.layout.repo(repo).folder
-        with self._guard:
-            use = self._uses.setdefault(folder, Use(self.layout.repo(repo)))
-            use.count += 1
-            use.manifest = use.manifest or manifest
-        try:
-            use.begin()
-            yield
-        finally:
-            with self._guard:
-                use.count -= 1
-                if not use.count:
-                    del self._uses[folder]
-                    use.end()
+        return self._changes.using(repo, manifest)
 
     # changing
 
@@ -291,8 +295,7 @@ class CacheStore:
 
         check_names(self.layout.repo(manifest.repo), manifest.commit, tuple(filenames))
 
-    @contextlib.contextmanager
-    def batch(self) -> Iterator[None]:
+    def batch(self) -> AbstractContextManager[None]:
         """Gather small contents and sync once: see ``publish.py``.
 
         When this returns, everything committed and linked inside is named, and safe as far as
@@ -302,8 +305,7 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: the disk failed at the end.
 
         """
-        with self._publisher.batch():
-            yield
+        return self._changes.batch()
 
     def writer(self, repo: RepoId, entry: Entry, *, resume: bool = True) -> BlobWriter:
         """Begin, or go on with, the download of a content.
@@ -318,25 +320,8 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: the cache cannot be written.
 
         """
-        from hubloader.cache.partial import sweep  # first use: a warm load writes nothing
-        from hubloader.cache.writer import BlobWriter
+        return self._changes.writer(repo, entry, resume=resume)
 
-        home = self.layout.repo(repo)
-        check_writable(home.partials)
-        if home.folder not in self._swept:
-            self._swept.add(home.folder)
-            with guard(home.own):
-                sweep(home)
-        return BlobWriter(
-            home,
-            entry.etag,
-            entry.size,
-            self._publisher,
-            resume=resume,
-            prepare=lambda: self._home(repo),
-        )
-
-    @contextlib.contextmanager
     def blob_lock(
         self,
         repo: RepoId,
@@ -345,7 +330,7 @@ class CacheStore:
         stall: float = 30.0,
         limit: float | None = None,
         on_wait: Callable[[str, float], None] | None = None,
-    ) -> Iterator[LockOutcome]:
+    ) -> AbstractContextManager[LockOutcome]:
         """Ask that nobody else downloads the same content meanwhile.
 
         What came of it is for looking again, not for trusting: see the table in ``lock.py``. The
@@ -362,22 +347,7 @@ class CacheStore:
             LockTimeout: ``limit`` passed.
 
         """
-        from hubloader.cache.lock import BlobLock  # first use: a warm load takes no lock
-
-        layout = self.layout.repo(repo)
-        blob = layout.blob(etag)
-
-        def ready() -> bool:
-            return self._publisher.is_pending(blob)
-
-        lock = BlobLock(layout, etag, ready=ready, made=self._lock_folders)
-        with guard(self.layout.locks):
-            outcome = lock.acquire(stall=stall, limit=limit, on_wait=on_wait)
-        try:
-            yield outcome
-        finally:
-            if not self._publisher.release_later(blob, lock.release):
-                lock.release(forget=not os.path.isdir(layout.folder))
+        return self._changes.blob_lock(repo, etag, stall=stall, limit=limit, on_wait=on_wait)
 
     def link(self, manifest: Manifest, filename: str) -> Path:
         """Let the snapshot name a file whose content is here; in a batch, once it has its name.
@@ -390,34 +360,7 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: the pointer could not be made.
 
         """
-        layout = self.layout.repo(manifest.repo)
-        pointer = layout.pointer(manifest.commit, filename)
-        blob = self._blob_for(manifest, filename)
-        if blob is not None:
-            self._home(manifest.repo)
-
-            def make() -> list[str]:
-                with guard(pointer):
-                    return self._linker.make(layout, blob, pointer)
-
-            self._publisher.point(blob, make)
-        return Path(pointer)
-
-    def _blob_for(self, manifest: Manifest, filename: str) -> str | None:
-        """Return the blob that the pointer has to name; None if the pointer holds the content."""
-        entry = manifest.entries.get(filename)
-        if entry is None:
-            raise _miss(manifest, filename)
-        etag = entry.sha256 or entry.git_sha1
-        top = self.layout.repo(manifest.repo)
-        if etag is not None and self._publisher.is_pending(top.blob(etag)):
-            return top.blob(etag)
-        found = self._lookup.find(manifest, filename)
-        if found is None:
-            raise _miss(manifest, filename)
-        if found.path == found.pointer or etag is None:
-            return None
-        return found.layout.blob(etag)
+        return Path(self._changes.link(manifest, filename))
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Keep a listing; one that is not complete, or lacks sizes or hashes, is not kept.
@@ -426,24 +369,11 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: it could not be written.
 
         """
-        data = trees.format_tree(manifest.entries) if manifest.complete else None
-        if data is None:
-            return
-        layout = self._lookup.layers(manifest.repo)[0]
-        if trees.read_tree(layout, manifest.commit) == dict(manifest.entries):
-            return
-        with guard(layout.trees):
-            home = self._home(manifest.repo)
-            seal = (trees.seal(manifest.entries) + "\n").encode("ascii")
-            self._write(home, home.tree(manifest.commit), data, durable=True)
-            self._write(home, home.tree_digest(manifest.commit), seal, durable=True)
+        self._changes.write_manifest(manifest)
 
     def read_told(self, repo: RepoId, commit: str, endpoint: str) -> Told | None:
         """Return what an endpoint that lists nothing told of a commit's files, if it is kept."""
-        from hubloader.cache.told import read_told  # first use: few endpoints list nothing
-
-        found = (read_told(layer, commit, endpoint) for layer in self._lookup.layers(repo))
-        return next((told for told in found if told is not None), None)
+        return self._lookup.read_told(repo, commit, endpoint)
 
     def write_told(self, manifest: Manifest, endpoint: str) -> None:
         """Keep what an endpoint told file by file, added to what it told of the commit before.
@@ -452,17 +382,7 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: it could not be written.
 
         """
-        from hubloader.cache.told import Told, format_told
-
-        before = self.read_told(manifest.repo, manifest.commit, endpoint)
-        absent = dict.fromkeys(manifest.absent, time.time())
-        told = Told(endpoint, manifest.entries, absent, manifest.complete)
-        told = told if before is None else told.merged(before)
-        if told == before:
-            return
-        path = self.layout.repo(manifest.repo).told(manifest.commit)
-        with guard(path):
-            self._write(self._home(manifest.repo), path, format_told(told))
+        self._changes.write_told(manifest, endpoint)
 
     def mark_absent(self, manifest: Manifest, filenames: Iterable[str]) -> None:
         """Keep, for huggingface_hub and transformers, that a commit has not got these files.
@@ -473,15 +393,7 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: a mark could not be made.
 
         """
-        layout = self.layout.repo(manifest.repo)
-        for filename in filenames:
-            proven = manifest.complete or filename in manifest.absent
-            mark = layout.absent_mark(manifest.commit, filename)
-            if proven and filename not in manifest.entries and not os.path.isfile(mark):
-                with guard(mark):
-                    self._home(manifest.repo)
-                    disk.make_folders(os.path.dirname(mark))
-                    disk.append(mark, b"")
+        self._changes.mark_absent(manifest, filenames)
 
     def set_ref(self, repo: RepoId, revision: str, commit: CommitHash) -> None:
         """Say that ``revision`` is ``commit``; the last step, when the commit's files are there.
@@ -492,25 +404,11 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: it could not be written.
 
         """
-        self._publisher.flush()
-        if revision == commit or self.read_ref(repo, revision) == commit:
-            return
-        layout = self.layout.repo(repo)
-        with guard(layout.refs):
-            home = self._home(repo)
-            snapshot = home.snapshot(commit)
-            self._publisher.changed(disk.make_folders(snapshot))
-            self._write(home, home.ref(revision), commit.encode("ascii"), durable=True)
-        self.confirm_ref(repo, revision)
+        self._changes.set_ref(repo, revision, commit)
 
     def confirm_ref(self, repo: RepoId, revision: str) -> None:
         """Note that the Hub just said where ``revision`` is; silently not on a read-only cache."""
-        commit = self.read_ref(repo, revision)
-        home = self.layout.repo(repo)
-        if commit is None or not os.path.isdir(home.folder):
-            return
-        with contextlib.suppress(CacheReadOnly), guard(home.own):
-            self._write(home, home.confirmed(revision), commit.encode("ascii"), loose=True)
+        self._changes.confirm_ref(repo, revision)
 
     def remember_alias(self, repo: RepoId, canonical: RepoId) -> None:
         """Keep that the Hub calls ``repo`` by another name, for finding either offline.
@@ -519,27 +417,18 @@ class CacheStore:
             DiskFull, CacheReadOnly, CacheError: it could not be written.
 
         """
-        path, data = self.layout.alias(repo), str(canonical).encode("ascii")
-        if read_small(path) == str(canonical):
-            return
-        with guard(path):
-            self._prepare_root()
-            disk.write_atomically(path, data, tmp=self.layout.tmp)
+        self._changes.remember_alias(repo, canonical)
 
     def mark_used(self, repo: RepoId, commit: str) -> None:
         """Note, once a day, that a commit was loaded; silently not on a read-only cache."""
-        home = self.layout.repo(repo)
-        path = home.used(commit)
         try:
-            recent = abs(time.time() - os.lstat(path).st_mtime) < _DAY
+            age = time.time() - os.lstat(self.layout.repo(repo).used(commit)).st_mtime
         except OSError as error:
             if not is_absence(error):
                 raise
-            recent = False
-        if recent or not os.path.isdir(home.snapshot(commit)):
-            return
-        with contextlib.suppress(CacheReadOnly), guard(path):
-            self._write(home, path, b"", loose=True)
+            age = _DAY
+        if abs(age) >= _DAY:
+            self._changes.mark_used(repo, commit)
 
     def read_kept(self, repo: RepoId, name: str) -> bytes | None:
         """Return what was worked out and kept as ``name``, if it is there and whole."""
@@ -550,52 +439,4 @@ class CacheStore:
 
     def keep(self, repo: RepoId, name: str, content: bytes) -> None:
         """Keep what was worked out from a repository's files; silently not on a read-only cache."""
-        from hubloader.cache import kept
-
-        kept.keep(self.layout.repo(repo), name, content)
-
-    def _write(
-        self,
-        home: RepoLayout,
-        path: str,
-        data: bytes,
-        *,
-        durable: bool = False,
-        loose: bool = False,
-    ) -> None:
-        """Write a small file; ``durable`` before its name, ``loose`` if it may be lost again."""
-        durable = durable and self._publisher.durability != "none"
-        changed = disk.write_atomically(path, data, tmp=home.tmp, durable=durable)
-        if not loose:
-            self._publisher.changed(changed)
-
-    def _home(self, repo: RepoId) -> RepoLayout:
-        """Return the repository's paths, with its folder made as huggingface_hub expects it."""
-        layout = self.layout.repo(repo)
-        with guard(layout.folder):
-            use = self._uses.get(layout.folder)
-            if use is not None:
-                use.begin()
-            if not os.path.isdir(layout.snapshots):
-                self._prepare_root()
-                tmp = self.layout.tmp
-                self._publisher.changed(disk.make_nested(layout.folder, layout.snapshots, tmp=tmp))
-        if use is not None and use.manifest is not None:
-            listing = use.manifest
-            use.announce(lambda: self.write_manifest(listing))
-        return layout
-
-    def _prepare_root(self) -> None:
-        disk.make_folders(self.layout.root)
-        if not os.path.lexists(self.layout.tag):
-            disk.append(self.layout.tag, _TAG)
-
-
-def _miss(manifest: Manifest, filename: str) -> CacheMiss:
-    return CacheMiss(
-        f"the content of {filename!r} is not in the cache",
-        missing=(filename,),
-        repo_id=str(manifest.repo),
-        revision=manifest.revision,
-        filename=filename,
-    )
+        self._changes.keep(repo, name, content)

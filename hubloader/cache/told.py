@@ -20,8 +20,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
+from hubloader.cache.reading import open_to_read
 from hubloader.errors import InvalidReference
 from hubloader.names import check_filename, is_commit, is_etag
 from hubloader.types import Entry
@@ -64,7 +64,7 @@ def read_told(
 ) -> Told | None:
     """Return what ``endpoint`` told of ``commit``; None if nothing is kept, or it is unreadable."""
     try:
-        with open(disk.open_to_read(layout.told(commit)), "rb") as file:
+        with open(open_to_read(layout.told(commit)), "rb") as file:
             data = file.read(_MAX_FILE) if os.fstat(file.fileno()).st_size <= _MAX_FILE else b""
     except OSError as error:
         if is_absence(error):

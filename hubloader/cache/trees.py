@@ -8,21 +8,20 @@
                                      "xet_hash": "…"}}}
 
 A listing that was emptied or shortened would make files look absent. So what we write is sealed: a
-digest of names, sizes and hashes in ``.hubloader/trees/``. A listing that does not fit its seal
-counts as not there. One without a seal (huggingface_hub wrote it) is taken as it is.
+digest of names, sizes and hashes in ``.hubloader/trees/``, with the listing's size and time: while
+those are the same it is not hashed again. A listing that does not fit its seal counts as not there.
+One without a seal (huggingface_hub wrote it) is taken as it is.
 
 Source: huggingface_hub 2.4.0 ``_tree_cache.py``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from hubloader.cache import disk
-from hubloader.cache.failures import is_absence
+from hubloader.cache.reading import read_whole
 from hubloader.errors import InvalidReference
 from hubloader.names import check_filename, is_commit, is_etag
 from hubloader.types import Entry
@@ -32,22 +31,56 @@ if TYPE_CHECKING:
 
     from hubloader.cache.layout import RepoLayout
 
-__all__ = ["format_tree", "parse_tree", "read_tree", "seal"]
+__all__ = ["format_seal", "format_tree", "parse_tree", "read_tree", "seal"]
 
 _FORMAT_VERSION = 1
 _MAX_FILE = 512 * 1024 * 1024  # bytes: a million files; more is no listing
+_MAX_SEAL = 256  # bytes
+_MAX_READ = 64  # listings kept at hand, while their files stay what they were
+_READ: dict[str, tuple[tuple[int, int, int, int], Mapping[str, Entry]]] = {}
 
 
-def read_tree(layout: RepoLayout, commit: str) -> dict[str, Entry] | None:
+def read_tree(layout: RepoLayout, commit: str) -> Mapping[str, Entry] | None:
     """Return what ``commit`` holds; None if no listing is kept, or not one to be trusted."""
-    data = _read(layout.tree(commit))
-    if data is None:
+    path = layout.tree(commit)
+    known = _READ.get(path)
+    if known is not None and known[0] == _identity(path):
+        return known[1]
+    found = read_whole(path, limit=_MAX_FILE)
+    if found is None:
         return None
+    data, facts = found
     entries = parse_tree(data)
-    sealed = _read(layout.tree_digest(commit))
-    if entries is None or (sealed is not None and sealed.strip() != seal(entries).encode()):
+    sealed = read_whole(layout.tree_digest(commit), limit=_MAX_SEAL, cut=True)
+    if entries is None or (sealed is not None and not _is_sealed(sealed[0], entries, facts)):
         return None
+    if len(_READ) >= _MAX_READ:
+        _READ.clear()
+    _READ[path] = ((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns), entries)
     return entries
+
+
+def _identity(path: str) -> tuple[int, int, int, int] | None:
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _is_sealed(sealed: bytes, entries: Mapping[str, Entry], facts: os.stat_result) -> bool:
+    """Whether a listing is the sealed one: by its stamp, or else by what it says."""
+    digest, _, stamp = sealed.decode("ascii", errors="replace").strip().partition(" ")
+    return stamp == _stamp(facts) or digest == seal(entries)
+
+
+def format_seal(entries: Mapping[str, Entry], facts: os.stat_result) -> bytes:
+    """Seal the listing that was just written; ``facts`` are of its file."""
+    return f"{seal(entries)} {_stamp(facts)}\n".encode("ascii")
+
+
+def _stamp(facts: os.stat_result) -> str:
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def parse_tree(data: bytes) -> dict[str, Entry] | None:
@@ -84,6 +117,8 @@ def format_tree(entries: Mapping[str, Entry]) -> bytes | None:
 
 def seal(entries: Mapping[str, Entry]) -> str:
     """Return a digest of what a listing says, however it is written."""
+    import hashlib  # first use: a listing whose stamp fits is not hashed
+
     content = hashlib.sha256()
     for name in sorted(entries):
         entry = entries[name]
@@ -115,15 +150,3 @@ def _is_filename(name: str) -> bool:
     except InvalidReference:
         return False
     return True
-
-
-def _read(path: str) -> bytes | None:
-    try:
-        with open(disk.open_to_read(path), "rb") as file:
-            if os.fstat(file.fileno()).st_size > _MAX_FILE:
-                return None
-            return file.read()
-    except OSError as error:
-        if is_absence(error):
-            return None
-        raise

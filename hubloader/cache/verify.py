@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from hubloader.cache import disk, stamps
 from hubloader.cache.digest import hash_file
 from hubloader.cache.failures import guard
-from hubloader.cache.links import points_at
 from hubloader.cache.lookup import can_keep_stamps
+from hubloader.cache.reading import open_to_read, points_at
 from hubloader.errors import CacheError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def hash_content(
 
     """
     with guard(found.path):
-        descriptor = disk.open_to_read(found.path)
+        descriptor = open_to_read(found.path)
         try:
             content = hash_file(descriptor, etag, progress=progress)
             facts = os.fstat(descriptor)

@@ -139,6 +139,14 @@ class BlobWriter:
             self._hashed, self._content = 0, ContentHash(self.etag, self.size)
         return good
 
+    def scratch(self) -> str:
+        """A folder on the same disk, for bytes that are to come in by ``write`` yet."""
+        with guard(self._layout.tmp):
+            if self._prepare is not None:
+                self._prepare()
+            disk.make_folders(self._layout.tmp)
+        return self._layout.tmp
+
     # what is here
 
     @property
@@ -326,12 +334,12 @@ class BlobWriter:
     def _publish(self, sha256: str) -> Path:
         disk.freeze_mode(self._partial.data)
         stamp = Stamp.of(os.fstat(self._partial.data), sha256)
-        self._finished = True
+        self._finished, path = True, ""
         try:
             path = self._publisher.name_blob(self._layout, self.etag, self._partial, stamp)
-        except BaseException:
-            self._partial.remove()
-            raise
+        finally:
+            if not path:
+                self._partial.remove()
         return Path(path)
 
     def restart(self) -> None:

@@ -29,7 +29,7 @@ class Ending:
     """Which signal came, if any, and how its coming is told."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+        self.as_json = as_json
         self._number: int = signal.SIGINT
 
     def came(self, number: int, _: object = None) -> None:
@@ -51,11 +51,11 @@ class Ending:
         """Say that the run was interrupted, and return the exit code."""
         with contextlib.suppress(OSError):  # nobody reads any more
             # past the buffers: another thread may hold their locks
-            os.write(1 if self._as_json else 2, self._words().encode())
+            os.write(1 if self.as_json else 2, self._words().encode())
         return self.code
 
     def _words(self) -> str:
-        if not self._as_json:
+        if not self.as_json:
             return "error: interrupted\nhint: run it again: it goes on where it stopped\n"
         import json
 
@@ -73,18 +73,22 @@ class Ending:
 
 
 @contextlib.contextmanager
-def watched(*, as_json: bool) -> Iterator[Ending]:
-    """Let signals end what runs inside, as the module says; all is as before afterwards."""
-    ending = Ending(as_json=as_json)
+def watched(ending: Ending) -> Iterator[None]:
+    """Let signals end what runs inside, as the module says; all is as before afterwards.
+
+    Raises:
+        KeyboardInterrupt: one came; also where this itself had not quite begun, or ended.
+
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield ending
+        yield
         return
     theirs = signal.getsignal(signal.SIGTERM)
     if theirs is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, ending.came)
     with contextlib.nullcontext() if sys.platform == "win32" else _heard(ending):
         try:
-            yield ending
+            yield
         finally:
             if theirs is signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)

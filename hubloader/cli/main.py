@@ -33,13 +33,13 @@ def run(arguments: Sequence[str]) -> int:
     if given == ["--version"]:  # as the option does it, without what commands need
         print(f"hubloader {__version__}")
         return 0
-    from hubloader.cli._ending import watched
+    from hubloader.cli._ending import Ending, watched
 
-    as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
-    with watched(as_json=as_json) as ending:
-        try:
+    ending = Ending(as_json="--json" in (given[: given.index("--")] if "--" in given else given))
+    try:
+        with watched(ending):
             from hubloader.cli._commands import execute
 
-            return execute(given, as_json=as_json)
-        except KeyboardInterrupt:
-            return ending.tell()
+            return execute(given, as_json=ending.as_json)
+    except KeyboardInterrupt:
+        return ending.tell()

@@ -12,11 +12,15 @@ from hubloader.cli._report import emit
 from hubloader.cli._step_summary import write_step_summary
 from hubloader.cli._text import size_of, table
 from hubloader.cli._transfer import transfer_options
+from hubloader.errors import HubloaderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hubloader.auto.locks import Synced
+
+_TITLE = "hubloader sync"
+_COLUMNS = ("model", "repository", "commit", "size", "state")
 
 
 @click.command(cls=SharedCommand, short_help="Bring what models.lock names into the cache.")
@@ -51,14 +55,18 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
         raise click.UsageError("--layer-plan goes with --to", context)
     if given["keep"] and not given["prune"]:
         raise click.UsageError("--keep goes with --prune", context)
-    done = sync(
-        given["project"],
-        locked=given["locked"],
-        frozen=given["frozen"],
-        names=names or None,
-        set_refs=given["set_refs"],
-        verify_key=given["verify_key"],
-    )
+    try:
+        done = sync(
+            given["project"],
+            locked=given["locked"],
+            frozen=given["frozen"],
+            names=names or None,
+            set_refs=given["set_refs"],
+            verify_key=given["verify_key"],
+        )
+    except HubloaderError as error:
+        write_step_summary(_TITLE, _COLUMNS, (), error.failures or (error,))
+        raise
     document: dict[str, Any] = {
         "lock": done.path,
         "models": [_document(model) for model in done.models],
@@ -67,9 +75,7 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
         "env": done.env,
     }
     document |= _further(done, given)
-    write_step_summary(
-        "hubloader sync", ("model", "repository", "commit", "size", "state"), _rows(done)
-    )
+    write_step_summary(_TITLE, _COLUMNS, _rows(done))
     emit(context, document, _lines(done, document, print_env=given["print_env"]))
 
 

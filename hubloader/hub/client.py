@@ -41,7 +41,7 @@ from hubloader.hub.listing import (
 )
 from hubloader.hub.urls import HubUrls
 from hubloader.names import is_commit
-from hubloader.transport.auth import Credential, Origin
+from hubloader.transport.auth import Credential, Origin, authorised
 from hubloader.transport.base import Headers, Request, Timeouts, shown
 from hubloader.transport.deadline import within
 from hubloader.transport.floor import FlooredResponse
@@ -119,7 +119,8 @@ class HubClient:
         self._headers = Headers({"User-Agent": user_agent}).merged(headers or {})
         self._min_rate = min_rate
         self._clock = clock
-        policy = RedirectPolicy(Credential.bound(endpoint, token))
+        self._credential = Credential.bound(endpoint, token)
+        policy = RedirectPolicy(self._credential)
         self._transport: Transport = Retrying(
             Redirecting(transport, policy), retry, clock=clock, sleep=sleep, health=self.health
         )
@@ -304,6 +305,14 @@ class HubClient:
             _check_body(response, start, end, ranged=ranged)
             undo.pop_all()
         return self._floored(response)
+
+    def xet_token_request(self, repo: RepoId, commit: str) -> tuple[str, Mapping[str, str]]:
+        """Say where huggingface_hub's Xet client gets its token, and with which headers.
+
+        The address is the endpoint's own, never one that an answer named.
+        """
+        url = self.urls.xet_read_token(repo, commit)
+        return url, authorised(self._headers, url, self._credential)
 
     def refs(self, repo: RepoId, *, pull_requests: bool = False) -> Refs:
         """Ask for the branches and tags; and for the pull requests, if wanted.

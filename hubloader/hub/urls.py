@@ -97,6 +97,10 @@ class HubUrls:
         """Where branches and tags are listed; ``pull_requests`` adds ``refs/pr/N``."""
         return f"{self._api(repo)}/refs{'?include_prs=1' if pull_requests else ''}"
 
+    def xet_read_token(self, repo: RepoId, revision: str) -> str:
+        """Where a token for reading Xet files of a commit is given out."""
+        return f"{self._api(repo)}/xet-read-token/{_quote_all(revision)}"
+
     def paths_info(self, repo: RepoId, revision: str) -> str:
         """Where chosen paths are described (POST ``paths=a&paths=b``)."""
         return f"{self._api(repo)}/paths-info/{_quote_all(revision)}"

@@ -22,7 +22,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from hubloader.errors import CacheMiss, CorruptFile, DiskFull, IntegrityError, UnsafeFile
+from hubloader.errors import CacheMiss, CorruptFile, IntegrityError, UnsafeFile
 from hubloader.locking import tar
 from hubloader.locking.desk import check_sha256
 from hubloader.locking.lockfile import LOCK_NAME, format_lock, parse_lock
@@ -42,7 +42,6 @@ __all__ = ["Imported", "export_bundle", "import_bundle", "parse_have"]
 
 _MAX_LOCK = 256 * 2**20  # bytes
 _MAX_TREE = 512 * 2**20
-_MARGIN = 16 * 2**20  # bytes that stay free
 _CHUNK = 2**20
 _BLOB = re.compile(r"blobs/([0-9a-f]{64})")
 _TREE = re.compile(r"trees/([0-9a-f]{40})\.json")
@@ -253,17 +252,13 @@ def _refuse_without_room(
     store: CacheStore, lock: Lock, places: Mapping[str, list[tuple[RepoId, LockedFile]]]
 ) -> None:
     here = set(_contents_here(store, lock))
-    needed = sum(
+    sizes = [
         file.size
         for files in places.values()
         for repo, file in files
         if (repo, file.entry.etag) not in here
-    )
-    free = store.free_bytes()
-    if needed and free is not None and needed + _MARGIN > free:
-        raise DiskFull(
-            f"the bundle brings {needed} bytes, and {free} are free", needed=needed, free=free
-        )
+    ]
+    store.check_room(sum(sizes), len(sizes), " out of the bundle")
 
 
 def _contents_here(store: CacheStore, lock: Lock) -> Iterator[tuple[RepoId, str]]:

@@ -9,8 +9,9 @@
 
 Unmodified clients find it with ``HF_ENDPOINT``: listing, downloads with ranges, refs, and the error
 codes that they tell a missing file, revision and repository apart by. What is listed of a commit
-are the locked files; nothing else can be had here. There is no authentication: everybody who
-reaches it reads everything, gated models too.
+are the locked files; nothing else can be had here. ``paths-info`` answers 501: what it asks for is
+in a body, which a stock nginx does not read; downloads and loads do not need it. There is no
+authentication: everybody who reaches it reads everything, gated models too.
 
 Source: hub-facing headers as in ``hub/headers.py``; nginx 1.22 ``ngx_http_map_module``.
 """
@@ -75,6 +76,12 @@ http {{
             if ($hub_content) {{ rewrite ^ /content/$hub_content last; }}
             if ($hub_answer) {{ rewrite ^ /answers/$hub_answer last; }}
             return 404;
+        }}
+        # a stock nginx reads no bodies, and what is asked for is in the body
+        location ~ ^/api/[a-z]+/.+/paths-info/ {{
+            default_type application/json;
+            add_header {message} "paths-info is not served here: list the tree" always;
+            return 501 '{{"error": "paths-info is not served here: list the tree"}}';
         }}
         location /content/ {{
             internal;

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncedModel", "env_of", "own_ref", "plan_lock", "set_refs", "sync_lock"]
 
-_MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
-
 
 @dataclass(frozen=True)
 class SyncedModel:
@@ -88,15 +86,7 @@ def _refuse_without_room(desk: Desk, plans: Sequence[tuple[LockedModel, Plan]]) 
         for model, plan in plans
         for file in plan.downloads
     }
-    needed = sum(contents.values())
-    free = desk.store.free_bytes() if needed else None
-    if free is not None and needed + _MARGIN > free:
-        raise DiskFull(
-            f"{needed} bytes are to be fetched for {len(plans)} models, and {free} are free",
-            needed=needed,
-            free=free,
-            hint="make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another disk",
-        )
+    desk.store.check_room(sum(contents.values()), len(contents), f" for {len(plans)} models")
 
 
 def sync_lock(desk: Desk, lock: Lock, *, move_refs: bool = False) -> tuple[SyncedModel, ...]:

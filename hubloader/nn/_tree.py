@@ -63,7 +63,7 @@ def load_slots(
 ) -> LoadReport:
     """Fill the slots that ``tensors`` has a value of the right shape for."""
     loaded, missing, mismatched = [], [], []
-    names = set()
+    names, filled = set(), set()
     for slot in module.slots():
         names.add(slot.name)
         if slot.name not in tensors:
@@ -74,8 +74,11 @@ def load_slots(
         if shape != slot.shape:
             mismatched.append((slot.name, shape, slot.shape))
             continue
-        setattr(slot.owner, slot.attribute, to_native(tensor, slot))
         loaded.append(slot.name)
+        place = (id(slot.owner), slot.attribute)
+        if place not in filled:  # two layers may share one
+            filled.add(place)
+            setattr(slot.owner, slot.attribute, to_native(tensor, slot))
     return LoadReport(
         loaded=tuple(loaded),
         missing=tuple(missing),

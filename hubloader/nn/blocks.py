@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "activate",
+    "alibi_slopes",
     "backward_mask",
     "check_length",
+    "each_block",
+    "in_blocks",
     "is_known",
     "key_mask",
+    "last_marked",
     "last_token",
     "log_bucket_table",
     "mean_of_tokens",
@@ -38,7 +42,9 @@ __all__ = [
     "split_heads",
     "t5_bucket_table",
     "take_tokens",
+    "token_numbers",
     "window_mask",
+    "with_neighbours",
 ]
 
 ACTIVATIONS: Mapping[str, Callable[[Kit, Tensor], Tensor]] = {
@@ -85,11 +91,30 @@ def merge_heads(nn: Kit, x: Tensor) -> Tensor:
 
 
 def key_mask(nn: Kit, attention_mask: Tensor | None) -> Tensor | None:
-    """(B, T), nonzero is a token -> bool (B, 1, 1, T); None where nothing is masked."""
+    """Which keys each query may look at: bool, broadcasts to (B, H, T, T); None for all.
+
+    Args:
+        nn: the kit.
+        attention_mask: (B, T), nonzero is a token; or a mask that is whole already: (B, T, T) or
+            (B, 1 or H, T, T), nonzero attends, and of floats 0 attends and the very negative not,
+            as where it is added to the scores.
+
+    """
     if attention_mask is None:
         return None
-    mask = nn.cast_bool(attention_mask)[:, None, None, :]
+    rank = len(attention_mask.shape)
+    if rank == 4 and "float" in str(attention_mask.dtype):
+        mask = attention_mask > _SHUT
+    elif rank == 4:
+        mask = nn.cast_bool(attention_mask)
+    elif rank == 3:
+        mask = nn.cast_bool(attention_mask[:, None])
+    else:
+        mask = nn.cast_bool(attention_mask[:, None, None, :])  # TFLite cuts no booleans
     return None if nn.masks_nothing(mask) else mask
+
+
+_SHUT = -1000.0  # what is added to a score to take a key away is lower by far in every dtype
 
 
 def mean_of_tokens(nn: Kit, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
@@ -111,9 +136,7 @@ def mean_of_tokens(nn: Kit, hidden: Tensor, attention_mask: Tensor | None) -> Te
     return nn.sum(hidden * mask, 1) / nn.clip(nn.sum(mask, 1), 1, 2**31 - 1)
 
 
-def backward_mask(
-    nn: Kit, like: Tensor, mask: Tensor | None, window: int | None = None
-) -> Tensor:
+def backward_mask(nn: Kit, like: Tensor, mask: Tensor | None, window: int | None = None) -> Tensor:
     """Let a query see real keys up to its own place: bool, broadcasts to (B, 1, T, T).
 
     Args:
@@ -171,12 +194,15 @@ def relative_distances(nn: Kit, like: Tensor, most: int) -> Tensor:
     return nn.clip(position[:, None] - position[None, :], -most, most) + most
 
 
-def t5_bucket_table(buckets: int, max_distance: int) -> NDArray[np.int64]:
-    """T5's buckets, both ways: exact near zero, log-spaced further out.
+def t5_bucket_table(
+    buckets: int, max_distance: int, *, both_ways: bool = True
+) -> NDArray[np.int64]:
+    """T5's buckets: exact near zero, log-spaced further out.
 
     Args:
         buckets: how many, half for each direction.
         max_distance: tokens; from here on all is one bucket.
+        both_ways: False where a query looks back alone, for which all buckets are then.
 
     Returns:
         The bucket of query position minus key position, from -max_distance to max_distance:
@@ -188,14 +214,14 @@ def t5_bucket_table(buckets: int, max_distance: int) -> NDArray[np.int64]:
     import numpy as np  # first use: a model is being built
 
     signed = np.arange(-max_distance, max_distance + 1)
-    half = buckets // 2
+    half = buckets // 2 if both_ways else buckets
     exact = half // 2
-    distance = np.abs(signed)
+    distance = np.abs(signed) if both_ways else np.maximum(signed, 0)
     far = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact))
     far = far / np.float32(math.log(max_distance / exact)) * np.float32(half - exact)
     far = np.minimum(exact + far.astype(np.int64), half - 1)
-    bucket: NDArray[np.int64] = np.where(distance < exact, distance, far) + (signed < 0) * half
-    return bucket
+    bucket: NDArray[np.int64] = np.where(distance < exact, distance, far)
+    return bucket + (signed < 0) * half if both_ways else bucket
 
 
 def log_bucket_table(buckets: int, max_position: int, reach: int) -> NDArray[np.int64]:
@@ -278,7 +304,7 @@ def rotate_pairs(nn: Kit, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def repeat_heads(nn: Kit, x: Tensor, times: int) -> Tensor:
-    """Give each head to ``times`` neighbouring queries' heads: (B, H, T, D) -> (B, H*times, T, D)."""
+    """Give each head to as many neighbouring queries': (B, H, T, D) -> (B, H * times, T, D)."""
     if times == 1:
         return x
     b, heads, t, width = nn.shape(x)
@@ -316,10 +342,74 @@ def last_token(nn: Kit, hidden: Tensor, input_ids: Tensor, padding: int | None) 
                 "the model's config to the tokenizer's"
             )
         return hidden[:, -1]
-    real = nn.cast_int(input_ids != padding)
-    before = nn.cumsum(real, 1) - real
-    up_to_the_last = nn.cast_int(nn.sum(real, 1)[:, None] > before)
-    return take_tokens(nn, hidden, nn.clip(nn.sum(up_to_the_last, 1) - 1, 0, 2**31 - 1))
+    return take_tokens(nn, hidden, _last_of(nn, nn.cast_int(input_ids != padding)))
+
+
+def last_marked(nn: Kit, hidden: Tensor, input_ids: Tensor, mark: int | None) -> Tensor:
+    """Take each text's last token of one kind: where an encoder-decoder's text ends.
+
+    Args:
+        nn: the kit.
+        hidden: (B, T, width).
+        input_ids: (B, T).
+        mark: the id to look for.
+
+    Returns:
+        (B, width).
+
+    Raises:
+        ValueError: texts differ in how many they have, as far as that is known, or have none.
+
+    """
+    if mark is None:
+        raise ValueError("the model's config has no eos_token_id, by whose last one it classifies")
+    marked = nn.cast_int(input_ids == mark)
+    counts = nn.sum(marked, 1)
+    if is_known(nn, nn.sum(nn.cast_int(counts != counts[:1]), 0) > 0):
+        raise ValueError("All examples must have the same number of <eos> tokens.")
+    if is_known(nn, counts == 0):
+        raise ValueError("Each example must contain at least one <eos> token.")
+    return take_tokens(nn, hidden, _last_of(nn, marked))
+
+
+def _last_of(nn: Kit, marked: Tensor) -> Tensor:
+    """Marked (B, T), 0 or 1 -> the place of each row's last 1: (B,); 0 where there is none."""
+    before = nn.cumsum(marked, 1) - marked
+    up_to_it = nn.cast_int(nn.sum(marked, 1)[:, None] > before)
+    return nn.clip(nn.sum(up_to_it, 1) - 1, 0, 2**31 - 1)
+
+
+def token_numbers(nn: Kit, like: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Number each text's tokens from 0, padding as 0: (B, T) int, or (1, T) where none is padding.
+
+    Args:
+        nn: the kit.
+        like: (B, T, ...), for its length and place.
+        attention_mask: (B, T), 1 is a token.
+
+    """
+    if attention_mask is None or len(attention_mask.shape) > 2:
+        return nn.arange(nn.shape(like)[1], like)[None]
+    real = nn.cast_int(attention_mask)
+    return (nn.cumsum(real, 1) - 1) * real
+
+
+def alibi_slopes(heads: int) -> NDArray[np.float32]:
+    """How much each head's scores grow from one key to the next (Press et al., 2021): (heads,).
+
+    Source: transformers 5.23, ``modeling_bloom.py``.
+    """
+    import numpy as np  # first use: a model is being built
+
+    whole = 2 ** math.floor(math.log2(heads))
+    base = np.float32(2 ** -(2 ** -(math.log2(whole) - 3)))
+    slopes: NDArray[np.float32] = base ** np.arange(1, 1 + whole, dtype=np.float32)
+    if whole == heads:
+        return slopes
+    between = np.float32(2 ** -(2 ** -(math.log2(2 * whole) - 3)))
+    more = min(whole, heads - whole)
+    odd = between ** np.arange(1, 1 + 2 * more, 2, dtype=np.float32)
+    return np.concatenate([slopes, odd])
 
 
 def is_known(nn: Kit, condition: Tensor) -> bool:
@@ -327,16 +417,59 @@ def is_known(nn: Kit, condition: Tensor) -> bool:
     return nn.masks_nothing(condition)
 
 
-def check_length(nn: Kit, input_ids: Tensor, limit: int) -> None:
+def in_blocks(nn: Kit, x: Tensor, width: int) -> Tensor:
+    """Cut tokens into blocks, zeros after the last: (B, H, T, D) -> (B, H, n, width, D).
+
+    Args:
+        nn: the kit.
+        x: (B, H, T, D), of known length, and longer than a block.
+        width: tokens of a block.
+
+    """
+    b, h, t, d = nn.shape(x)
+    lacking = -t % width
+    whole = nn.concat([x, nn.zeros_like(x[:, :, :lacking])], 2) if lacking else x
+    return nn.reshape(whole, (b, h, (t + lacking) // width, width, d))
+
+
+def with_neighbours(nn: Kit, x: Tensor) -> Tensor:
+    """Each block with those beside it: (B, H, n, width, D) -> (B, H, n, 3 * width, D).
+
+    Zeros stand where there is none.
+    """
+    nothing = nn.zeros_like(x[:, :, :1])
+    before = nn.concat([nothing, x[:, :, :-1]], 2)
+    after = nn.concat([x[:, :, 1:], nothing], 2)
+    return nn.concat([before, x, after], 3)
+
+
+def each_block(nn: Kit, x: Tensor) -> Tensor:
+    """Make a text of its own of every block: (B, H, n, width, D) -> (B * n, H, width, D)."""
+    b, h, n, width, d = nn.shape(x)
+    return nn.reshape(nn.transpose(x, (0, 2, 1, 3, 4)), (b * n, h, width, d))
+
+
+def check_length(nn: Kit, input_ids: Tensor, limit: int, padding: int | None = None) -> None:
     """Refuse a sequence that is longer than the learned positions, where its length is known.
+
+    Args:
+        nn: the kit.
+        input_ids: (B, T).
+        limit: how many positions there are for tokens.
+        padding: the id that takes none of them, if there is one.
 
     Raises:
         IndexError: it is.
 
     """
     length = nn.shape(input_ids)[1]
-    if isinstance(length, int) and length > limit:
-        raise IndexError(
-            f"a sequence of {length} tokens is longer than the {limit} positions that this model "
-            "has: truncate it, with truncation=True in the tokenizer's call"
-        )
+    if not isinstance(length, int) or length <= limit:
+        return
+    if padding is not None:
+        tokens = nn.sum(nn.cast_int(input_ids != padding), 1)
+        if nn.masks_nothing(tokens <= limit):
+            return
+    raise IndexError(
+        f"a sequence of {length} tokens is longer than the {limit} positions that this model "
+        "has: truncate it, with truncation=True in the tokenizer's call"
+    )

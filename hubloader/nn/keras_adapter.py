@@ -33,7 +33,12 @@ class KerasLayer(keras.Model):  # type: ignore[misc]  # keras has no types
     def __init__(self, module: Any, **options: Any) -> None:
         super().__init__(**options)
         self.module = module
+        seen = set()
         for slot in module.slots():
+            place = (id(slot.owner), slot.attribute)
+            if place in seen:  # layers share it
+                continue
+            seen.add(place)
             value = getattr(slot.owner, slot.attribute)
             weight = self.add_weight(
                 shape=slot.shape,
@@ -55,7 +60,7 @@ class KerasLayer(keras.Model):  # type: ignore[misc]  # keras has no types
 
     @staticmethod
     def spec(shape: tuple[int | None, ...], name: str) -> Any:
-        """What a graph takes under a name: whole numbers of a shape, None where any size will do."""
+        """What a graph takes under a name: whole numbers, of any size where None."""
         return tf.TensorSpec(shape, tf.int32, name=name)
 
     @staticmethod
@@ -69,10 +74,10 @@ class KerasLayer(keras.Model):  # type: ignore[misc]  # keras has no types
         return serve.get_concrete_function()
 
     @staticmethod
-    def register(cls: type[Any]) -> type[Any]:
+    def register(made: type[Any]) -> type[Any]:
         """Let Keras find a class of models by the name that a ``.keras`` file holds."""
-        made: type[Any] = keras.saving.register_keras_serializable("hubloader", cls.__name__)(cls)
-        return made
+        known: Any = keras.saving.register_keras_serializable("hubloader", made.__name__)(made)
+        return known  # type: ignore[no-any-return]  # keras has no types
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
         """Compute on a mapping; Keras' own entry."""

@@ -221,6 +221,10 @@ class Kit(ABC):
 
         return {name: np.asarray(value) for name, value in tensors.items()}
 
+    def holds_values(self) -> bool:
+        """Whether what is made now has values; not where the framework was told to make shapes."""
+        return True
+
     def inference(self) -> AbstractContextManager[Any]:
         """Where nothing is noted for gradients; outside of training frameworks: nothing special."""
         return contextlib.nullcontext()
@@ -352,12 +356,19 @@ class Kit(ABC):
     def softmax(self, x: Tensor) -> Tensor:
         """Along the last axis."""
 
+    def choose(self, condition: Any, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
+        """Compute one of two things, by a comparison of sizes: a bool, or a graph's scalar.
+
+        Both give as many tensors, of shapes that may differ.
+        """
+        return yes() if condition else no()
+
     @abstractmethod
     def masks_nothing(self, mask: Tensor) -> bool:
         """Whether a boolean mask is True everywhere; False too where asking would break a graph."""
 
     @abstractmethod
-    def attention(
+    def attention(  # noqa: PLR0913  one op, so that a kit may use its fused kernel
         self,
         q: Tensor,
         k: Tensor,

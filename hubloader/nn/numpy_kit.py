@@ -43,7 +43,7 @@ class Linear(Tree):
         y = x.reshape(-1, x.shape[-1]) @ self.weight.T  # type: ignore[attr-defined]  # a slot
         if self.bias is not None:
             y += self.bias
-        return y.reshape(*x.shape[:-1], -1)
+        return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 class Embedding(Tree):
@@ -151,13 +151,13 @@ class Conv1d(Tree):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) -> (B, T, out), zeros beyond both ends."""
-        if self._channel_by_channel:
-            y = _depthwise(x, self.weight[:, 0])  # type: ignore[attr-defined]  # a slot
-        else:
-            y = self._grouped(x)
+        y = self._by_channels(x) if self._channel_by_channel else self._grouped(x)
         if self.bias is not None:
             y += self.bias
         return y
+
+    def _by_channels(self, x: Tensor) -> Tensor:
+        return _depthwise(x, self.weight[:, 0])  # type: ignore[attr-defined]  # a slot
 
     def _grouped(self, x: Tensor) -> Tensor:
         b, t, _ = x.shape
@@ -316,7 +316,7 @@ class NumpyKit(Kit):
     def masks_nothing(self, mask: Tensor) -> bool:
         return bool(mask.all())
 
-    def attention(
+    def attention(  # noqa: PLR0913  one op, so that a kit may use its fused kernel
         self,
         q: Tensor,
         k: Tensor,

@@ -9,7 +9,6 @@ Source: transformers 5.23, ``modeling_rope_utils.py``; in float32, as there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +16,7 @@ from hubloader.nn.blocks import rotary_frequencies
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -108,8 +107,13 @@ class Rotary(Layer):
         return Angles(nn.cast_like(cos, like), nn.cast_like(sin, like), self.dim, self.rope.pairs)
 
 
-def turn(nn: Kit, x: Tensor, angles: Angles) -> Tensor:
-    """Turn the first ``angles.dim`` numbers of each head x (B, H, T, D) by its position."""
+def turn(nn: Kit, x: Tensor, angles: Angles | None) -> Tensor:
+    """Turn the first ``angles.dim`` numbers of each head x (B, H, T, D) by its position.
+
+    Without angles nothing is turned.
+    """
+    if angles is None:
+        return x
     dim = angles.dim
     if nn.shape(x)[-1] > dim:
         return nn.concat([turn(nn, x[..., :dim], angles), x[..., dim:]], -1)

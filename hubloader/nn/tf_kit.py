@@ -65,7 +65,8 @@ class Embedding(Module):
         rows = tf.gather(self.weight, ids)
         if self._padding_idx is None:
             return rows
-        return tf.where((ids == self._padding_idx)[..., None], tf.stop_gradient(rows), rows)
+        is_padding = ids[..., None] == self._padding_idx
+        return tf.where(is_padding, tf.stop_gradient(rows), rows)
 
 
 class LayerNorm(Module):
@@ -158,10 +159,7 @@ class Conv1d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) -> (B, T, out), zeros beyond both ends."""
-        if self._channel_by_channel:
-            y = _depthwise(x, self.weight[:, 0])
-        else:
-            y = self._grouped(x)
+        y = _depthwise(x, self.weight[:, 0]) if self._channel_by_channel else self._grouped(x)
         return y if self.bias is None else y + self.bias
 
     def _grouped(self, x: Tensor) -> Tensor:
@@ -313,11 +311,16 @@ class TensorFlowKit(Kit):
     def softmax(self, x: Tensor) -> Tensor:
         return tf.nn.softmax(x, axis=-1)
 
+    def choose(self, condition: Any, yes: Any, no: Any) -> Tensor:
+        if not tf.is_tensor(condition):
+            return yes() if condition else no()
+        return tf.cond(condition, yes, no)
+
     def masks_nothing(self, mask: Tensor) -> bool:
         # In a graph the answer is not known while the graph is made.
         return tf.executing_eagerly() and bool(tf.reduce_all(mask))
 
-    def attention(
+    def attention(  # noqa: PLR0913  one op, so that a kit may use its fused kernel
         self,
         q: Tensor,
         k: Tensor,

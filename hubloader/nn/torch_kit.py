@@ -131,8 +131,16 @@ class TorchKit(Kit):
     ) -> LoadReport:
         shapes = self.parameters(module)
         wanted = None if dtype is None else getattr(torch, dtype)
-        values, mismatched = {}, []
+        device = torch.get_default_device() if device is None else device
+        values: dict[str, Any] = {}
+        mismatched = []
+        own = {name: id(value) for name, value in module.state_dict(keep_vars=True).items()}
+        first: dict[int, str] = {}  # of a parameter that several layers share, the name taken
         for name in (n for n in shapes if n in tensors):
+            alike = first.setdefault(own[name], name)
+            if alike in values:
+                values[name] = values[alike]
+                continue
             tensor = tensors[name]
             if tuple(tensor.shape) == shapes[name]:
                 values[name] = _native(tensor, wanted).to(device)
@@ -180,8 +188,33 @@ class TorchKit(Kit):
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(value) for name, value in tensors.items()}
 
+    def holds_values(self) -> bool:
+        return torch.get_default_device().type != "meta"
+
     def inference(self) -> Any:
         return torch.no_grad()
+
+    def resize_rows(self, table: Any, rows: int, more: NDArray[Any]) -> None:
+        """Cut a table of rows, or lengthen it by ``more``."""
+        old = table.weight
+        fresh = _from_numpy(more).to(old)
+        weight = torch.cat([old.detach()[:rows], fresh]) if rows > len(old) else old.detach()[:rows]
+        table.weight = torch.nn.Parameter(weight.clone(), requires_grad=old.requires_grad)
+        table.num_embeddings = rows
+
+    def recompute(self, module: Any, options: Mapping[str, Any] | None) -> None:
+        """Let training compute each layer of a stack again, rather than keep what it computed.
+
+        Args:
+            module: the model.
+            options: of ``torch.utils.checkpoint.checkpoint``; None: layers keep what they compute.
+
+        """
+        for stack in (m for m in module.modules() if isinstance(m, torch.nn.ModuleList)):
+            for layer in stack:
+                vars(layer).pop("forward", None)
+                if options is not None:
+                    layer.forward = _Recomputed(layer, layer.forward, dict(options))
 
     def register(self, mapping: type[Any]) -> None:
         # torch.export and DataParallel look into registered types only
@@ -297,7 +330,7 @@ class TorchKit(Kit):
             return False
         return bool(mask.all())
 
-    def attention(
+    def attention(  # noqa: PLR0913  one op, so that a kit may use its fused kernel
         self,
         q: Tensor,
         k: Tensor,
@@ -339,6 +372,20 @@ class TorchKit(Kit):
 
     def bce_with_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+class _Recomputed:
+    """A layer's ``forward`` whose results are computed again on the way back."""
+
+    def __init__(self, layer: Any, forward: Any, options: dict[str, Any]) -> None:
+        self._layer, self._forward, self._options = layer, forward, options
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if self._layer.training and torch.is_grad_enabled():
+            from torch.utils.checkpoint import checkpoint  # first use: few train so
+
+            return checkpoint(self._forward, *args, **self._options, **keywords)
+        return self._forward(*args, **keywords)
 
 
 def _is_tracing() -> bool:

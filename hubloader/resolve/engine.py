@@ -45,14 +45,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hubloader.cache.store import CacheStore
+    from hubloader.cache.writer import BlobWriter
     from hubloader.hub.client import HubClient
     from hubloader.resolve.progress import Tracker
     from hubloader.settings import Settings
     from hubloader.types import Manifest
 
 __all__ = ["Engine", "combined"]
-
-_MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
 
 
 @dataclass
@@ -147,15 +146,7 @@ class Engine:
         return _cached(manifest, file, path, Outcome.HIT)
 
     def _refuse_without_room(self, plan: Plan) -> None:
-        free, needed = self._store.free_bytes(), plan.fetch_bytes
-        if free is not None and needed + _MARGIN > free and needed:
-            raise DiskFull(
-                f"{needed} bytes are to be fetched, and {free} are free",
-                needed=needed,
-                free=free,
-                hint="make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another "
-                "disk",
-            )
+        self._store.check_room(plan.fetch_bytes, len(plan.downloads))
 
     # what has to come
 
@@ -305,7 +296,8 @@ class _Job:
             self._line.tracker.start(file.filename, writer.received)
             transfer = Transfer(self._line, manifest.source, manifest.commit, file.filename, writer)
             try:
-                transfer.run(divided=divided)
+                if not (divided and self._came_by_xet(file, writer)):
+                    transfer.run(divided=divided)
             except IntegrityError:
                 writer.discard()
                 raise
@@ -315,6 +307,22 @@ class _Job:
         if self._waiting:
             self._name_gathered()
         return Outcome.DOWNLOADED
+
+    def _came_by_xet(self, file: FilePlan, writer: BlobWriter) -> bool:
+        """Whether the Xet client brought the content; False where plain HTTP has to."""
+        if not (self._settings.xet and file.entry.xet_hash and file.entry.sha256):
+            return False
+        if writer.received:  # gone on with over HTTP: Xet would begin anew
+            return False
+        from hubloader.resolve.xet import XetFailed, bring_by_xet  # first use: it is not the usual
+
+        try:
+            bring_by_xet(self._line, self._manifest, file.filename, file.entry, writer)
+        except XetFailed as error:
+            self._line.tracker.note(Step.RETRY, file.filename, f"{error}; over HTTP now")
+            writer.restart()
+            return False
+        return True
 
 
 def _cached(manifest: Manifest, file: FilePlan, path: Path, outcome: Outcome) -> CachedFile:

@@ -176,6 +176,12 @@ def _tokenizer_names(here: Collection[str]) -> Iterator[str]:
     yield _TOKENIZER_JSON
     if _TOKENIZER_JSON not in here:
         yield from (name for name in _LEGACY_VOCABULARY if name in here)
+        yield from (name for name in here if _is_tiktoken(name))
+
+
+def _is_tiktoken(name: str) -> bool:
+    """Whether it is a vocabulary that has a name of its own: ``qwen.tiktoken``."""
+    return name.endswith(".tiktoken") and "/" not in name
 
 
 def _is_extra_template(name: str) -> bool:

@@ -187,7 +187,7 @@ class Resolver:
         """What the cache knows of the revision, under this name or the canonical one.
 
         ``guess`` takes the one cached repository of a one-part name for it: only where nobody can
-        be asked.
+        be asked, or nobody answered.
         """
         for home in dict.fromkeys((repo, self._store.canonical(repo, guess=guess))):
             commit = self._store.known_commit(home, revision)
@@ -220,7 +220,13 @@ class Resolver:
             if _will_do(cached, exact):
                 return cached
             question = cached.manifest.commit
-        answer, listable = self._ask(repo, question, cached if mode is Mode.ONLINE else None, exact)
+        instead = cached or (
+            self._cached(repo, revision, guess=True) if not repo.namespace else None
+        )
+        asked = (cached, instead) if mode is Mode.ONLINE else (None, None)
+        answer, listable = self._ask(repo, question, *asked, exact)
+        if isinstance(answer, Unreachable):
+            cached = instead
         verdict = judge(answer, mode, self._settings.refresh, cached=cached is not None)
         if isinstance(answer, Listed):
             return self._listed(
@@ -252,20 +258,26 @@ class Resolver:
         return age is not None and age <= refresh
 
     def _ask(
-        self, repo: RepoId, revision: str, cached: Resolved | None, exact: tuple[str, ...]
+        self,
+        repo: RepoId,
+        revision: str,
+        cached: Resolved | None,
+        instead: Resolved | None,
+        exact: tuple[str, ...],
     ) -> tuple[Answer, bool]:
-        """Ask the Hub; ``cached`` is what would do if it does not answer.
+        """Ask the Hub whether ``cached`` still holds; ``instead`` will do if it does not answer.
 
         Returns:
             The answer, and whether the endpoint lists what a revision holds.
 
         """
         failure = self._reachability.recent_failure()
-        if cached is not None and failure is not None:
+        if instead is not None and failure is not None:
             return Unreachable(failure), True
-        hasty = cached is not None and not _will_do(cached, exact)
+        whole = cached is not None and _will_do(cached, exact)
+        hasty = instead is not None and not whole
         try:
-            if cached is not None and not hasty and self._still(repo, revision, cached.manifest):
+            if cached is not None and whole and self._still(repo, revision, cached.manifest):
                 self._reachability.answered()
                 return Unchanged(), True
             manifest, listable = self._list(repo, revision, exact or (_USUAL,), hasty=hasty)

@@ -78,8 +78,9 @@ class Session:
         self._make_client = client
         self._made: HubClient | None = None
         self._store = store
+        self.reachability = reachability or Reachability(clock)
         self._resolver = Resolver(
-            settings, self._client, store, reachability=reachability, clock=clock
+            settings, self._client, store, reachability=self.reachability, clock=clock
         )
 
     @property

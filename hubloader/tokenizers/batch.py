@@ -9,6 +9,7 @@ import operator
 from collections import UserDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hubloader import notices
 from hubloader.tokenizers import tensors
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class BatchEncoding(UserDict[str, Any]):
         prepend_batch_axis: give the tensors a batch axis of 1 first.
         n_sequences: how many texts make a row: 1, or 2 for pairs.
         source: makes the encodings when they are first asked for.
+        renamed: tokens by id that the encodings give otherwise than they are written.
 
     """
 
@@ -63,10 +65,12 @@ class BatchEncoding(UserDict[str, Any]):
         n_sequences: int | None = None,
         *,
         source: Callable[[], list[tokenizers.Encoding]] | None = None,
+        renamed: Mapping[int, str] | None = None,
     ) -> None:
         self.data = data if type(data) is dict else dict(data or {})
         self._encodings = _as_list(encoding)
         self._source = source
+        self._renamed = renamed
         self._n_sequences = n_sequences
         if tensor_type is not None:
             self.convert_to_tensors(tensor_type, prepend_batch_axis)
@@ -74,8 +78,9 @@ class BatchEncoding(UserDict[str, Any]):
     @property
     def encodings(self) -> list[tokenizers.Encoding] | None:
         """The engine's encodings, one a row; None when this was not made by a tokenizer."""
-        if self._encodings is None and self._source is not None:
-            self._encodings = self._source()
+        source = self._source  # read once: another thread may be here too
+        if self._encodings is None and source is not None:
+            self._encodings = source()
             self._source = None
         return self._encodings
 
@@ -119,16 +124,27 @@ class BatchEncoding(UserDict[str, Any]):
         raise AttributeError(f"this {type(self).__name__} has no {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"data": self.data, "encodings": self.encodings, "n_sequences": self._n_sequences}
+        return {
+            "data": self.data,
+            "encodings": self.encodings,
+            "n_sequences": self._n_sequences,
+            "renamed": self._renamed,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         BatchEncoding.__init__(
-            self, state["data"], state["encodings"], n_sequences=state.get("n_sequences")
+            self,
+            state["data"],
+            state["encodings"],
+            n_sequences=state.get("n_sequences"),
+            renamed=state.get("renamed"),
         )
 
     def copy(self) -> BatchEncoding:
         """Make a second mapping of the same rows and encodings."""
-        return BatchEncoding(dict(self.data), self.encodings, n_sequences=self._n_sequences)
+        return BatchEncoding(
+            dict(self.data), self.encodings, n_sequences=self._n_sequences, renamed=self._renamed
+        )
 
     def convert_to_tensors(
         self, tensor_type: Any = None, prepend_batch_axis: bool = False
@@ -156,7 +172,17 @@ class BatchEncoding(UserDict[str, Any]):
         return self
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
-        """Send every PyTorch tensor to ``device``, in place; other values stay."""
+        """Send every PyTorch tensor to ``device``, in place; other values stay.
+
+        Args:
+            device: a device, its name or its number. A dtype is none: ids stay whole numbers, with
+                a warning.
+            non_blocking: as for a tensor's own ``to``.
+
+        """
+        if tensors.is_dtype(device):
+            notices.warn(f"Attempting to cast a BatchEncoding to type {device}. Not supported.")
+            return self
         self.data = {
             key: tensors.move(value, device, non_blocking=non_blocking)
             for key, value in self.data.items()
@@ -165,8 +191,12 @@ class BatchEncoding(UserDict[str, Any]):
 
     def tokens(self, batch_index: int = 0) -> list[str]:
         """Give the tokens of a row, as text."""
-        tokens: list[str] = self._row(batch_index).tokens
-        return tokens
+        row = self._row(batch_index)
+        tokens: list[str] = row.tokens
+        if not self._renamed:
+            return tokens
+        given = zip(row.ids, tokens, strict=True)
+        return [self._renamed.get(index, token) for index, token in given]
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
         """Tell which text each token of a row is of: 0, 1, or None for special tokens."""

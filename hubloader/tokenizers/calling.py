@@ -5,11 +5,11 @@ Source: transformers 4.57.6 and 5.23 ``PreTrainedTokenizerBase.__call__``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from hubloader.names import suggestion
 from hubloader.tokenizers.engine import Truncation
 from hubloader.tokenizers.inputs import read_texts
+from hubloader.tokenizers.options import CallOptions, checked, named, unknown_argument
 from hubloader.tokenizers.plan import COLUMNS, CallPlan
 from hubloader.tokenizers.special_tokens import SpecialTokens
 from hubloader.tokenizers.strategies import Padding, choose_strategies
@@ -19,37 +19,16 @@ if TYPE_CHECKING:
     from hubloader.tokenizers.batch import BatchEncoding
     from hubloader.tokenizers.strategies import Strategies
 
-__all__ = ["CallOptions", "Calling"]
+__all__ = ["Calling"]
 
 _MAX_PLANS = 64
+_MOST_TOKENS = 1 << 32  # the engine counts in 64 bits, and no text has as many
 
 _CANNOT_PAD = (
     "Asking to pad but the tokenizer does not have a padding token. Please select a token to use "
     "as `pad_token` `(tokenizer.pad_token = tokenizer.eos_token e.g.)` or add a new pad token via "
     "`tokenizer.add_special_tokens({'pad_token': '[PAD]'})`."
 )
-
-
-class CallOptions(NamedTuple):
-    """The arguments of a call besides its texts, with transformers' names and defaults."""
-
-    add_special_tokens: bool = True
-    padding: Any = False
-    truncation: Any = None
-    max_length: int | None = None
-    stride: int = 0
-    is_split_into_words: bool = False
-    pad_to_multiple_of: int | None = None
-    padding_side: str | None = None
-    return_tensors: Any = None
-    return_token_type_ids: bool | None = None
-    return_attention_mask: bool | None = None
-    return_overflowing_tokens: bool = False
-    return_special_tokens_mask: bool = False
-    return_offsets_mapping: bool = False
-    return_length: bool = False
-    verbose: bool = True
-    split_special_tokens: bool | None = None
 
 
 class Calling(SpecialTokens):
@@ -130,23 +109,29 @@ class Calling(SpecialTokens):
             (text, text_pair), (text_target, text_pair_target), options, kwargs
         )
 
-    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
+    def encode(self, text: Any, text_pair: Any = None, *args: Any, **options: Any) -> Any:
         """Tokenize one text, or a pair, and give its ids alone; takes what a call takes."""
+        options = named("encode", args, options)
         return self.encode_plus(text, text_pair, **options).data["input_ids"]
 
-    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
+    def encode_plus(
+        self, text: Any, text_pair: Any = None, *args: Any, **options: Any
+    ) -> BatchEncoding:
         """Tokenize one text, or a pair; takes what a call takes."""
         items = [(text, text_pair) if text_pair else text]
-        return self._run(items, self._options(CallOptions(), options), batched=False)
+        chosen = self._options(CallOptions(), named("encode_plus", args, options))
+        return self._run(items, chosen, batched=False)
 
-    def batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Any) -> BatchEncoding:
+    def batch_encode_plus(
+        self, batch_text_or_text_pairs: Any, *args: Any, **options: Any
+    ) -> BatchEncoding:
         """Tokenize a list of texts, or of pairs; takes what a call takes."""
         if not isinstance(batch_text_or_text_pairs, (tuple, list)):
             raise TypeError(
                 "batch_text_or_text_pairs has to be a list or a tuple "
                 f"(got {type(batch_text_or_text_pairs)})"
             )
-        chosen = self._options(CallOptions(), options)
+        chosen = self._options(CallOptions(), named("batch_encode_plus", args, options))
         return self._run(list(batch_text_or_text_pairs), chosen, batched=True)
 
     def tokenize(
@@ -165,11 +150,16 @@ class Calling(SpecialTokens):
 
     def _run(self, items: list[Any], options: CallOptions, *, batched: bool) -> BatchEncoding:
         plans = self._plans
-        key = (options, tuple(self.model_input_names))  # a list, which may be changed in place
-        plan = plans.get(key)
+        # The names are a list, which may be changed in place.
+        key: tuple[Any, ...] | None = (options, tuple(self.model_input_names))
+        plan: CallPlan | None = None
+        try:
+            plan = plans.get(key)
+        except TypeError:  # an argument that cannot be hashed: mostly one that cannot be meant
+            key = None
         if plan is None:
-            plan = self._plan(options)
-            if not self._engine.exposed:
+            plan = self._plan(checked(options))
+            if key is not None and not self._engine.exposed:
                 if len(plans) >= _MAX_PLANS:
                     plans.clear()
                 plans[key] = plan
@@ -209,7 +199,7 @@ class Calling(SpecialTokens):
         given.pop("tokenizer_kwargs", None)
         for name in given:
             if name not in CallOptions._fields:
-                raise TypeError(_unknown_argument(name))
+                raise TypeError(unknown_argument(name))
         return options._replace(**given)
 
     def _plan(self, options: CallOptions) -> CallPlan:
@@ -238,6 +228,7 @@ class Calling(SpecialTokens):
             or self._engine.backend.post_processor is None  # and pairs that nothing frames
             or bool(getattr(self._engine.backend.model, "dropout", None))  # chance: not twice alike
             or self._engine.exposed,
+            renamed=self._engine.renamed,
             warn_above=self.model_max_length
             if options.verbose and chosen.max_length is None and self.model_max_length
             else None,
@@ -266,9 +257,8 @@ class Calling(SpecialTokens):
                 "Truncation and padding are both activated but truncation length "
                 f"({chosen.max_length}) is not a multiple of pad_to_multiple_of ({multiple})."
             )
-        return Truncation(
-            chosen.max_length, options.stride, chosen.truncation, self.truncation_side
-        )
+        most = min(int(chosen.max_length), _MOST_TOKENS)
+        return Truncation(most, options.stride, chosen.truncation, self.truncation_side)
 
     def _padding(self, chosen: Strategies, options: CallOptions) -> Padding | None:
         if chosen.padding == "do_not_pad":
@@ -276,13 +266,10 @@ class Calling(SpecialTokens):
         pad_id = self.pad_token_id
         if self.pad_token is None or pad_id is None or pad_id < 0:
             raise ValueError(_CANNOT_PAD)
-        side = self.padding_side if options.padding_side is None else options.padding_side
-        if side not in {"left", "right"}:
-            raise ValueError(f"padding_side is {side!r}: it is 'right' or 'left'")
         return Padding(
             length=chosen.max_length if chosen.padding == "max_length" else None,
             multiple=options.pad_to_multiple_of,
-            side=side,
+            side=options.padding_side or self.padding_side,
             pad_id=pad_id,
             pad_type_id=self.pad_token_type_id,
             pad_token=self.pad_token,
@@ -302,10 +289,6 @@ class Calling(SpecialTokens):
                 f"length for this model ({longest} > {limit}). Running this sequence through the "
                 "model will result in indexing errors",
             )
-
-
-def _unknown_argument(name: str) -> str:
-    return f"a tokenizer's call has no argument {name!r}{suggestion(name, CallOptions._fields)}"
 
 
 def _say_nothing(key: str, sentence: str) -> None:

@@ -232,7 +232,11 @@ def _render(
 def _opened(chat: Any) -> tuple[Any, str]:
     """Mark the end of the last message, in a copy; gives the message's text too."""
     marked = copy.deepcopy(chat)
-    content = marked[-1]["content"]
+    content = marked[-1].get("content")
+    if content is None:
+        raise ValueError(
+            "continue_final_message is set but the final message has no content to continue!"
+        )
     if not isinstance(content, (list, tuple)):
         marked[-1]["content"] = content + _CONTINUED
         return marked, content

@@ -1,6 +1,8 @@
 """A Python function becomes the JSON schema of a tool, from its type hints and its docstring.
 
-Source: transformers 4.57.6 ``utils/chat_template_utils.py``: get_json_schema.
+Source: transformers 4.57.6 ``utils/chat_template_utils.py``: get_json_schema; of 5.23 that an
+argument's description may hold words with a colon, members of an Enum, bare lists, and unions whose
+members say more than their type. A class of one's own is an object, as in 4.57; 5.23 refuses it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 import re
 import sys
 import types
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -18,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["tool_schema"]
 
 _DESCRIPTION = re.compile(r"^(.*?)[\n\s]*(Args:|Returns:|Raises:|\Z)", re.DOTALL)
-_ARGUMENTS = re.compile(r"\n\s*Args:\n\s*(.*?)[\n\s]*(Returns:|Raises:|\Z)", re.DOTALL)
+_ARGUMENTS = re.compile(r"\n\s*Args:\n(.*?)[\n\s]*(Returns:|Raises:|\Z)", re.DOTALL)
 _RETURNS = re.compile(r"\n\s*Returns:\n\s*(.*?)[\n\s]*(Raises:|\Z)", re.DOTALL)
-_ARGUMENT = re.compile(r"(?:^|\n)\s*(\w+):\s*(.*?)\s*(?=\n\s*\w+:|\Z)", re.DOTALL)
+_ARGUMENT = re.compile(r"([ \t]*)(\w+):\s*(.*)")
 _CHOICES = re.compile(r"\(choices:\s*(.*?)\)\s*$", re.IGNORECASE)
 _BASIC: dict[Any, dict[str, Any]] = {
     int: {"type": "integer"},
@@ -28,8 +31,12 @@ _BASIC: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
+    list: {"type": "array"},
+    tuple: {"type": "array"},
     Any: {},
 }
+
+_SCALARS = (int, float, str, bool, type(None))
 
 
 def tool_schema(tool: Any) -> dict[str, Any]:
@@ -83,10 +90,17 @@ def _described(doc: str) -> dict[str, str]:
     found = _ARGUMENTS.search(doc)
     if not found:
         return {}
-    text = "\n".join(line for line in found.group(1).strip().split("\n") if line.strip())
-    return {
-        name: re.sub(r"\s*\n+\s*", " ", words.strip()) for name, words in _ARGUMENT.findall(text)
-    }
+    described: dict[str, list[str]] = {}
+    lines: list[str] = []
+    margin = 1 << 16  # of the argument above: what stands further in belongs to it
+    for line in found.group(1).split("\n"):
+        begins = _ARGUMENT.fullmatch(line)
+        if begins and len(begins[1]) <= margin:
+            margin = len(begins[1])
+            lines = described[begins[2]] = [begins[3].strip()]
+        elif line.strip():
+            lines.append(line.strip())
+    return {name: " ".join(filter(None, words)) for name, words in described.items()}
 
 
 def _describe(schema: dict[str, Any], description: str) -> None:
@@ -140,6 +154,8 @@ def _plain(hint: Any) -> dict[str, Any]:
     """Read a hint without parts; pictures and sounds are only known where their library is."""
     if hint in _BASIC:
         return _BASIC[hint]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _one_of(hint, [member.value for member in hint])
     pillow, torch = sys.modules.get("PIL.Image"), sys.modules.get("torch")
     if pillow is not None and hint is pillow.Image:
         return {"type": "image"}
@@ -153,8 +169,9 @@ def _union(members: tuple[Any, ...]) -> dict[str, Any]:
     found: dict[str, Any]
     if len(schemas) == 1:
         found = schemas[0]
-    elif all(isinstance(schema.get("type"), str) for schema in schemas):
-        found = {"type": sorted(schema["type"] for schema in schemas)}
+    elif all(schema.keys() == {"type"} and isinstance(schema["type"], str) for schema in schemas):
+        names = sorted({schema["type"] for schema in schemas})
+        found = {"type": names[0] if len(names) == 1 else names}
     else:
         found = {"anyOf": schemas}
     if type(None) in members:
@@ -163,10 +180,16 @@ def _union(members: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _literal(values: tuple[Any, ...]) -> dict[str, Any]:
-    if any(type(value) not in _BASIC for value in values):
+    if any(type(value) not in _SCALARS for value in values):
         raise ValueError("Only the valid python literals can be listed in typing.Literal.")
+    return _one_of(Literal, list(values))
+
+
+def _one_of(hint: Any, values: list[Any]) -> dict[str, Any]:
+    if not values or any(type(value) not in _SCALARS for value in values):
+        raise ValueError(f"{hint} has no values, or one that is no text, number, bool or None")
     kinds = list(dict.fromkeys(_BASIC[type(value)]["type"] for value in values))
-    return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": list(values)}
+    return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": values}
 
 
 def _tuple(hint: Any, members: tuple[Any, ...]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 It knows Jinja and nothing of hubloader, has no environment, may open no network connection that
 its sandbox would let it ask for, and is killed by the kernel when a template takes too much: time
-by a timer whose signal nothing catches, memory by a limit of the process. Requests and answers are
-JSON, each after its length in four bytes.
+by a timer whose signal nothing catches, memory by a limit of the process. Requests are what
+``marshal`` writes, so that a tuple is one here too; answers, one for each conversation, are JSON,
+since a template has a hand in them. Each stands after its length in four bytes.
 
 It imports only the standard library and jinja2, and is run by path, never imported by hubloader.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import signal
 import struct
@@ -32,23 +34,23 @@ def main() -> None:
     with open(os.devnull, "r+b") as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(nothing.fileno(), 1)
-    first = _receive(source)
-    if first is None:
+    start = _receive(source)
+    if start is None:
         return
+    first = json.loads(start)
     sys.path[:] = first["path"]
     renderer = _Renderer()
     _limit_process(first["memory"])
     _send(answers, _GREETING)
-    while (request := _receive(source)) is not None:
-        _send(answers, renderer.answer(request))
+    while (raw := _receive(source)) is not None:
+        request, content = marshal.loads(raw)  # noqa: S302 - our own process wrote it
+        for answer in renderer.answers(request, marshal.loads(content)):  # noqa: S302 - as above
+            _send(answers, answer)
 
 
-def _receive(source: BinaryIO) -> dict[str, Any] | None:
+def _receive(source: BinaryIO) -> bytes | None:
     head = source.read(4)
-    if len(head) < 4:
-        return None
-    request: dict[str, Any] = json.loads(source.read(struct.unpack("<I", head)[0]))
-    return request
+    return source.read(struct.unpack("<I", head)[0]) if len(head) == 4 else None
 
 
 def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
@@ -119,23 +121,22 @@ class _Renderer:
         self.now = ""
         self._compiled: dict[str, Any] = {}
         self.blocks: list[str] = []
+        self.length = 0
         self.spans: list[tuple[int, int]] | None = None
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Render every conversation of a request, each within its own bounds."""
-        try:
+    def answers(self, request: dict[str, Any], content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Render every conversation of a request, each within its own bounds; an error ends it."""
+        self.now = request["now"]
+        for own in content["chats"]:
             _set_timer(request["seconds"])
-            self.now = request["now"]
-            template = self._compile(request["template"])
-            chats = []
-            for values in request["chats"]:
-                _set_timer(request["seconds"])
-                chats.append(
-                    self._render(template, {**request["values"], **values}, request["characters"])
-                )
-        except Exception as error:  # noqa: BLE001 - whatever a template raises goes back, in words
-            return self._failure(error)
-        return {"chats": chats}
+            try:
+                template = self._compile(request["template"])
+                values = {**content["values"], **own}
+                answer = self._render(template, values, request["characters"])
+            except Exception as error:  # noqa: BLE001 - whatever a template raises goes back, in words
+                yield self._failure(error)
+                return
+            yield answer
 
     def _compile(self, source: str) -> Any:
         if source not in self._compiled:
@@ -145,11 +146,10 @@ class _Renderer:
         return self._compiled[source]
 
     def _render(self, template: Any, values: dict[str, Any], characters: int) -> dict[str, Any]:
-        self.blocks, self.spans = [], []
-        length = 0
+        self.blocks, self.spans, self.length = [], [], 0
         for block in template.generate(values):
-            length += len(block)
-            if length > characters:
+            self.length += len(block)
+            if self.length > characters:
                 raise _TooLong(f"more than {characters} characters")
             self.blocks.append(block)
         return {"text": "".join(self.blocks), "spans": self.spans}
@@ -198,8 +198,7 @@ def _generation_tag(renderer: _Renderer) -> type:
             text: str = caller()
             spans = renderer.spans
             if spans is not None:
-                start = sum(map(len, renderer.blocks))
-                spans.append((start, start + len(text)))
+                spans.append((renderer.length, renderer.length + len(text)))
             return text
 
     return GenerationTag

@@ -9,56 +9,35 @@ Source: transformers 4.57.6 ``PreTrainedTokenizerBase._from_pretrained``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import AddedToken
 
-from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.errors import CorruptFile, HubloaderError, UnsafeFile
+from hubloader.tokenizers.config_values import (
+    SPECIAL_TOKEN_NAMES,
+    check_roles,
+    check_values,
+    token_from,
+)
 from hubloader.tokenizers.reading import MAX_CONFIG_BYTES, read_json_object, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hubloader.types import FileSet
 
-__all__ = ["SPECIAL_TOKEN_NAMES", "TokenizerConfig", "read_tokenizer_config", "token_from"]
+__all__ = ["TokenizerConfig", "read_tokenizer_config"]
 
-SPECIAL_TOKEN_NAMES = (
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-)
-_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _MAX_ADDED_ID = 1 << 31
 # Names of files, and of code: a repository does not decide what is read or run.
 _NOT_FOR_CONFIGS = frozenset(
     {"auto_map", "init_inputs", "merges_file", "name_or_path", "tokenizer_file", "vocab_file"}
 )
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
-_NUMBER = ((int, float), "a number")
-_SWITCH = (bool, "true or false")
-_TYPES: Mapping[str, tuple[Any, str]] = {
-    "add_bos_token": _SWITCH,
-    "add_prefix_space": _SWITCH,
-    "clean_up_tokenization_spaces": _SWITCH,
-    "do_lower_case": _SWITCH,
-    "max_len": _NUMBER,
-    "model_input_names": (list, "a list of names"),
-    "model_max_length": _NUMBER,
-    "pad_token_type_id": (int, "a whole number"),
-    "padding_side": (str, "a word"),
-    "split_special_tokens": _SWITCH,
-    "strip_accents": _SWITCH,
-    "tokenize_chinese_chars": _SWITCH,
-    "trim_offsets": _SWITCH,
-    "truncation_side": (str, "a word"),
-}
 
 
 class TokenizerConfig(NamedTuple):
@@ -95,19 +74,20 @@ def read_tokenizer_config(files: FileSet, overrides: Mapping[str, Any]) -> Token
     model = {} if raw.get("tokenizer_class") else _read_if_there(files, "config.json")
     values = {key: value for key, value in raw.items() if key not in _NOT_FOR_CONFIGS}
     values.pop("tokenizer_class", None)
-    _check_types(files, values)
-    _revive_extra_tokens(values, files)
+    with _blamed_on(files, "tokenizer_config.json"):
+        check_values(values)
+        check_roles(values)
+    check_values(overrides)
     values.update(overrides)
+    _revive_extra_tokens(values)
     _merge_chat_templates(values, files)
     listed = values.pop("added_tokens_decoder", None)
     if listed is None:
-        _merge_special_tokens_map(
-            values, _read_if_there(files, "special_tokens_map.json"), overrides
-        )
+        _merge_special_tokens_map(values, files, overrides)
         added = _legacy_added_tokens(files, values)
     else:
         added = _listed_tokens(files, listed)
-    _revive_tokens(values, added, files)
+    _revive_tokens(values, added)
     return TokenizerConfig(
         declared=_text(raw, "tokenizer_class") or _text(model, "tokenizer_class"),
         model_type=_text(model, "model_type"),
@@ -140,16 +120,8 @@ def _merge_chat_templates(values: dict[str, Any], files: FileSet) -> None:
             ) from None
     elif given is not None and not isinstance(given, (str, dict)):
         raise _corrupt(files, "tokenizer_config.json", f"chat_template is {given!r}, not text")
-
-
-def token_from(value: Any) -> AddedToken | str | None:
-    """Read a token as the files write it: text, or an object with ``content``; None for neither."""
-    if isinstance(value, (str, AddedToken)):
-        return value
-    if isinstance(value, dict) and isinstance(value.get("content"), str):
-        flags = {name: bool(value[name]) for name in _FLAGS if name in value}
-        return AddedToken(value["content"], **flags)
-    return None
+    elif isinstance(given, dict) and not all(isinstance(text, str) for text in given.values()):
+        raise _corrupt(files, "tokenizer_config.json", "chat_template names what is not text")
 
 
 def _read_if_there(files: FileSet, name: str) -> dict[str, Any]:
@@ -179,31 +151,15 @@ def _wanted_code(raw: Mapping[str, Any]) -> str | None:
     return str(named) if named else None
 
 
-def _check_types(files: FileSet, values: Mapping[str, Any]) -> None:
-    """Refuse values that would fail later, and far from here, with another library's words."""
-    for key, (allowed, words) in _TYPES.items():
-        value = values.get(key)
-        if value is not None and not isinstance(value, allowed):
-            raise _corrupt(files, "tokenizer_config.json", f"{key} is {value!r}, not {words}")
-    for key in ("padding_side", "truncation_side"):
-        if values.get(key) not in {None, "left", "right"}:
-            raise _corrupt(
-                files,
-                "tokenizer_config.json",
-                f"{key} should be selected between 'right' and 'left', not {values[key]!r}",
-            )
-    names = values.get("model_input_names") or ["input_ids"]
-    if not all(isinstance(name, str) for name in names):
-        raise _corrupt(files, "tokenizer_config.json", f"model_input_names is {names!r}")
-
-
 def _merge_special_tokens_map(
-    values: dict[str, Any], table: Mapping[str, Any], overrides: Mapping[str, Any]
+    values: dict[str, Any], files: FileSet, overrides: Mapping[str, Any]
 ) -> None:
-    for key, value in table.items():
+    for key, value in _read_if_there(files, "special_tokens_map.json").items():
         if overrides.get(key):
             continue
-        if key == "additional_special_tokens" and isinstance(value, list):
+        if key == "additional_special_tokens" and value is not None:
+            if not isinstance(value, list):
+                raise _corrupt(files, "special_tokens_map.json", f"{key} is not a list of tokens")
             known = list(values.get(key) or [])
             values[key] = known + [token for token in value if token not in known]
         elif isinstance(value, dict):
@@ -254,49 +210,41 @@ def _check_count(files: FileSet, name: str, texts: Collection[str]) -> None:
 def _added_id(files: FileSet, name: str, index: Any) -> int:
     try:
         number = int(index)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = -1
     if not 0 <= number < _MAX_ADDED_ID:
         raise _corrupt(files, name, f"{index!r} is not a token's id")
     return number
 
 
-def _revive_tokens(values: dict[str, Any], added: Mapping[int, AddedToken], files: FileSet) -> None:
+def _revive_tokens(values: dict[str, Any], added: Mapping[int, AddedToken]) -> None:
     by_text = {token.content: token for token in added.values()}
     for key, value in values.items():
         if key in SPECIAL_TOKEN_NAMES and value is not None:
             token = token_from(value)
-            if token is None:
-                raise _corrupt(files, "tokenizer_config.json", f"{key} is not a token: {value!r}")
             values[key] = by_text.get(str(token), token)
         elif key == "additional_special_tokens" and value is not None:
-            tokens = (
-                [token_from(item) for item in value] if isinstance(value, (list, tuple)) else [None]
-            )
-            if None in tokens:
-                raise _corrupt(files, "tokenizer_config.json", f"{key} is not a list of tokens")
-            values[key] = tokens
+            values[key] = [token_from(item) for item in value]
 
 
-def _revive_extra_tokens(values: dict[str, Any], files: FileSet) -> None:
+def _revive_extra_tokens(values: dict[str, Any]) -> None:
     """Read ``extra_special_tokens``: a list of tokens, or tokens by the role that a model has."""
-    where, key = "tokenizer_config.json", "extra_special_tokens"
-    given = values.get(key)
-    if given is None:
-        return
-    if not isinstance(given, (dict, list)):
-        raise _corrupt(files, where, f"{key} is {given!r}, not a list or an object of tokens")
-    for role in given if isinstance(given, dict) else ():
-        if not (role.isidentifier() and role.endswith("_token")):
-            raise _corrupt(
-                files, where, f"{key} has the role {role!r}, not a name like image_token"
-            )
-    items = list(given.values() if isinstance(given, dict) else given)
-    tokens = [token_from(item) for item in items]
-    for item, token in zip(items, tokens, strict=True):
-        if token is None and (item is not None or isinstance(given, list)):
-            raise _corrupt(files, where, f"{key} holds {item!r}, which is not a token")
-    values[key] = dict(zip(given, tokens, strict=True)) if isinstance(given, dict) else tokens
+    given = values.get("extra_special_tokens")
+    if isinstance(given, dict):
+        values["extra_special_tokens"] = {role: token_from(item) for role, item in given.items()}
+    elif given is not None:
+        values["extra_special_tokens"] = [token_from(item) for item in given]
+
+
+@contextlib.contextmanager
+def _blamed_on(files: FileSet, name: str) -> Iterator[None]:
+    """Turn what is wrong with a value into what is wrong with the file that holds it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if isinstance(error, HubloaderError):
+            raise
+        raise _corrupt(files, name, str(error)) from None
 
 
 def _corrupt(files: FileSet, name: str, reason: str) -> CorruptFile:

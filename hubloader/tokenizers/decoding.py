@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubloader.names import suggestion
+from hubloader.tokenizers.inputs import refused_id
 from hubloader.tokenizers.panics import panics_as_errors
 from hubloader.tokenizers.state import TokenizerState
 from hubloader.tokenizers.tensors import to_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Decoding"]
 
@@ -81,7 +82,11 @@ class Decoding(TokenizerState):
     def _decode_rows(
         self, rows: list[list[int]], skip_special_tokens: bool, clean_up: bool | None
     ) -> list[str]:
-        texts = self._engine.decode(rows, skip_special_tokens=skip_special_tokens)
+        try:
+            texts = self._engine.decode(rows, skip_special_tokens=skip_special_tokens)
+        except (OverflowError, TypeError) as error:
+            words = next(filter(None, map(refused_id, rows)), str(error))
+            raise type(error)(words) from error
         end = self.kind.word_end
         if end:
             texts = [text.replace(end, " ").strip() for text in texts]
@@ -90,10 +95,12 @@ class Decoding(TokenizerState):
         return texts
 
     @panics_as_errors
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens, as text, into the text that they stand for."""
+        if isinstance(tokens, str) or not all(isinstance(token, str) for token in tokens):
+            raise TypeError("convert_tokens_to_string takes a list of tokens, each of them a str")
         decoder = self._engine.backend.decoder
-        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:

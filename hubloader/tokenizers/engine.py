@@ -54,6 +54,13 @@ class Engine:
         """The engine, for reading: nobody outside changes what this returns."""
         return self._backend
 
+    @property
+    def renamed(self) -> Mapping[int, str]:
+        """Added tokens by id as they are written, where the engine gives them normalized."""
+        if self._renamed is None or self.exposed:
+            self._renamed = _renamed(self._backend)
+        return self._renamed
+
     @panics_as_errors
     def decode(self, rows: list[list[int]], *, skip_special_tokens: bool) -> list[str]:
         """Turn rows of ids into texts.
@@ -62,15 +69,14 @@ class Engine:
         "[cls]" or "▁<s>", and so does not find it among the special ones either. Where there is
         such a token the rows are put together here.
         """
-        if self._renamed is None or self.exposed:
-            self._renamed = _renamed(self._backend)
-        if not self._renamed:
+        renamed = self.renamed
+        if not renamed:
             decode, decode_batch = self._backend.decode, self._backend.decode_batch
             if len(rows) == 1:  # handing one row to the engine's threads takes longer than the row
                 return [decode(rows[0], skip_special_tokens=skip_special_tokens)]
             texts: list[str] = decode_batch(rows, skip_special_tokens=skip_special_tokens)
             return texts
-        names: dict[int, str | None] = {**self._renamed}
+        names: dict[int, str | None] = {**renamed}
         if skip_special_tokens:
             added = self._backend.get_added_tokens_decoder()
             names.update(dict.fromkeys(i for i, token in added.items() if token.special))

@@ -5,12 +5,15 @@ Source: transformers 4.57.6 ``_call_one``; the messages are its own.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read_texts", "refused_text"]
+__all__ = ["read_texts", "refused_id", "refused_text"]
+
+_IDS = 1 << 32  # the engine counts them in 32 bits
 
 _WRONG_TYPE = (
     "text input must be of type `str` (single example), `list[str]` (batch or single pretokenized "
@@ -65,6 +68,24 @@ def refused_text(items: list[Any]) -> str | None:
             except UnicodeEncodeError as error:
                 return f"{where} cannot be encoded: {error}"
     return None
+
+
+def refused_id(ids: Any) -> str | None:
+    """Say which of ``ids`` is no id of a token; None if all could be."""
+    if not isinstance(ids, (list, tuple)):
+        return _refusal(ids)
+    return next((words for words in map(_refusal, ids) if words is not None), None)
+
+
+def _refusal(index: Any) -> str | None:
+    try:
+        number = operator.index(index)
+    except TypeError:
+        return f"{index!r} is no id of a token: ids are whole numbers"
+    if 0 <= number < _IDS:
+        return None
+    masked = "; -100 marks labels that no loss counts: leave those out" if number == -100 else ""
+    return f"{number} is no id of a token: ids go from 0 to {_IDS - 1}{masked}"
 
 
 def _parts(item: Any) -> Iterator[Any]:

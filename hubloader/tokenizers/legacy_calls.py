@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubloader.tokenizers.batch import BatchEncoding
-from hubloader.tokenizers.calling import CallOptions
 from hubloader.tokenizers.frame import Frame, read_frame
+from hubloader.tokenizers.options import CallOptions, checked, named
 from hubloader.tokenizers.padding import PaddingLater
 from hubloader.tokenizers.strategies import choose_strategies
 
@@ -64,7 +64,7 @@ class LegacyCalls(PaddingLater):
         self,
         ids: Sequence[int],
         pair_ids: Sequence[int] | None = None,
-        prepend_batch_axis: bool = False,
+        *args: Any,
         **options: Any,
     ) -> BatchEncoding:
         """Cut, frame and fill up ids; takes what a call takes.
@@ -72,15 +72,18 @@ class LegacyCalls(PaddingLater):
         Args:
             ids: of the text, without special tokens.
             pair_ids: of the second text of a pair.
-            prepend_batch_axis: give tensors a batch axis of 1.
-            **options: as for a call. With ``return_overflowing_tokens`` what was cut off comes back
-                as ``overflowing_tokens``, and its number as ``num_truncated_tokens``.
+            *args: options by position, in transformers' order.
+            **options: as for a call; ``prepend_batch_axis`` gives tensors a batch axis of 1. With
+                ``return_overflowing_tokens`` what was cut off comes back as
+                ``overflowing_tokens``, and its number as ``num_truncated_tokens``.
 
         Raises:
             ValueError: options that do not fit together.
 
         """
-        chosen = self._options(CallOptions(), options)
+        options = named("prepare_for_model", args, options)
+        batch_axis = bool(options.pop("prepend_batch_axis", False))
+        chosen = checked(self._options(CallOptions(), options))
         _refuse_undefined(chosen, pair=pair_ids is not None)
         strategies = choose_strategies(
             chosen.padding, chosen.truncation, chosen.max_length,
@@ -107,9 +110,7 @@ class LegacyCalls(PaddingLater):
             ).data  # fmt: skip
         if chosen.return_length:
             data["length"] = len(data["input_ids"])
-        return BatchEncoding(
-            data, tensor_type=chosen.return_tensors, prepend_batch_axis=prepend_batch_axis
-        )
+        return BatchEncoding(data, tensor_type=chosen.return_tensors, prepend_batch_axis=batch_axis)
 
     def _framed(
         self, first: list[int], second: list[int] | None, options: CallOptions

@@ -1,7 +1,7 @@
 """Merges are worked out where a vocabulary lists none: whatever two tokens join to a third.
 
 A vocabulary made for it has as many merges as it has letters, and each copies both its halves. So
-all of it is bounded before anything is worked out; the numbers are some three times what the
+all of it is bounded before anything is worked out; the numbers are some twice what the
 largest published vocabulary (256,000 tokens, 600,000 merges) has.
 """
 
@@ -12,26 +12,31 @@ from typing import TYPE_CHECKING, TypeVar
 from hubloader.errors import UnsafeFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
-__all__ = ["check_merges", "check_pieces", "splits_of"]
+__all__ = ["check_merges", "check_tokens", "splits_of"]
 
+MAX_TOKENS = 1 << 19
 MAX_SPLITS = 1 << 22  # places at which all tokens can be cut: each is looked up
 MAX_COPIED = 1 << 26  # letters of both halves at all of those places
-MAX_MERGES = 3 << 19
+MAX_MERGES = 1 << 20
 
 _Text = TypeVar("_Text", str, bytes)
 
 
-def check_pieces(lengths: Iterable[int]) -> None:
-    """Bound the work that tokens of these lengths can be.
+def check_tokens(tokens: Collection[str] | Collection[bytes]) -> None:
+    """Bound the work that tokens can be.
 
     Raises:
         UnsafeFile: it is too much.
 
     """
+    if len(tokens) > MAX_TOKENS:
+        raise UnsafeFile(
+            f"it has {len(tokens)} tokens: more than {MAX_TOKENS} are too many to work out merges"
+        )
     splits = copied = 0
-    for length in lengths:
+    for length in map(len, tokens):
         splits += length
         copied += length * length
     if splits > MAX_SPLITS:

@@ -138,9 +138,9 @@ class Infilling(Framing):
     def _around_gap(self, text: Any, pair: Any) -> tuple[Any, Any]:
         """Give what stands before and after the gap that a text has."""
         gap = self.fill_token
-        if pair is not None or not isinstance(text, str) or gap is None or gap not in text:
+        if pair is not None or not isinstance(text, str) or not gap or str(gap) not in text:
             return text, pair
-        before, *after = text.split(gap)
+        before, *after = text.split(str(gap))
         if len(after) != 1:
             raise ValueError(f"a text has one {gap} at most, not {len(after)}")
         return before, after[0]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hubloader.names import suggestion
 from hubloader.tokenizers import tensors
 from hubloader.tokenizers.batch import BatchEncoding
-from hubloader.tokenizers.calling import Calling, CallOptions
+from hubloader.tokenizers.calling import Calling
+from hubloader.tokenizers.options import CallOptions, checked
 from hubloader.tokenizers.strategies import choose_strategies
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class PaddingLater(Calling):
             padding=padding, max_length=max_length, pad_to_multiple_of=pad_to_multiple_of,
             padding_side=padding_side, return_attention_mask=return_attention_mask, verbose=verbose,
         )  # fmt: skip
+        options = checked(options)
         single = not isinstance(columns[main][0], (list, tuple))
         if single:
             columns = {name: [row] for name, row in columns.items()}

@@ -50,6 +50,7 @@ class CallPlan(NamedTuple):
         tensors: the kind of tensor, None for lists.
         eager: whether the engine has to keep track of offsets at once (always with ``overflow``);
             if not, it is made to when somebody asks for them.
+        renamed: tokens by id that the engine gives otherwise than they are written.
         warn_above: the length above which a row is too long for the model, None not to look.
 
     """
@@ -62,6 +63,7 @@ class CallPlan(NamedTuple):
     overflow: bool
     tensors: str | None
     eager: bool
+    renamed: Mapping[int, str]
     warn_above: int | None
 
     def run(self, items: list[Any], *, batched: bool) -> BatchEncoding:
@@ -94,8 +96,9 @@ class CallPlan(NamedTuple):
             if "length" in data:
                 data["length"] = [data["length"]]
         if self.eager:
-            return BatchEncoding(data, encodings)
-        return BatchEncoding(data, source=functools.partial(self.encodings, items))
+            return BatchEncoding(data, encodings, renamed=self.renamed)
+        source = functools.partial(self.encodings, items)
+        return BatchEncoding(data, source=source, renamed=self.renamed)
 
     def encodings(self, items: list[Any]) -> list[tokenizers.Encoding]:
         """Encode once more, with offsets, as ``run`` laid the rows out."""

@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, p
 from tokenizers.models import BPE
 
 from hubloader.errors import CorruptFile, UnknownTokenizer, UnsafeFile
-from hubloader.tokenizers.merging import check_merges, check_pieces, splits_of
+from hubloader.tokenizers.merging import check_merges, check_tokens, splits_of
 from hubloader.tokenizers.sentencepiece_model import read_model_bytes
 from hubloader.tokenizers.vocabulary_format import VocabularyFormat, sniff_vocabulary
 
@@ -35,7 +35,7 @@ _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_MAX_TOKENS = 1 << 21
+_MAX_TOKENS = 1 << 19
 _MAX_TOKEN_BYTES = 1024
 _MAX_PATTERN = 4096
 _MAX_SPECIAL = 1 << 16
@@ -89,7 +89,7 @@ def _parse(raw: bytes) -> RankedVocabulary:
     found = sniff_vocabulary(raw)
     if found is VocabularyFormat.TIKTOKEN:
         return parse_tiktoken(raw)
-    if found is VocabularyFormat.JSON:
+    if found in {VocabularyFormat.TEKKEN, VocabularyFormat.JSON}:
         return parse_tekken(raw)
     raise UnknownTokenizer(
         f"it is {found.value}, not a tiktoken vocabulary or a tekken.json", hint=found.hint
@@ -105,7 +105,7 @@ def parse_tiktoken(raw: bytes) -> RankedVocabulary:
 
     """
     ranks: dict[bytes, int] = {}
-    for number, line in enumerate(raw.splitlines(), start=1):
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if not line:
             continue
         encoded, _, rank = line.partition(b" ")
@@ -192,7 +192,7 @@ def _engine(vocabulary: RankedVocabulary) -> Tokenizer:
 
 
 def _merges(ranks: Mapping[bytes, int], texts: Mapping[bytes, str]) -> list[tuple[str, str]]:
-    check_pieces(map(len, ranks))
+    check_tokens(ranks)
     own = {token: token for token in ranks}
     found: list[tuple[int, int, int, str, str]] = []
     for token, rank in ranks.items():

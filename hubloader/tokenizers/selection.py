@@ -106,7 +106,7 @@ def _tokenizer_file(names: AbstractSet[str], config: TokenizerConfig) -> str | N
     found: list[tuple[tuple[int, ...], str]] = [
         (tuple(map(int, match[1].split("."))), name)
         for name in (listed if isinstance(listed, (list, tuple)) else ())
-        if name in names and (match := _VERSIONED.fullmatch(str(name)))
+        if isinstance(name, str) and name in names and (match := _VERSIONED.fullmatch(name))
     ]
     spoken = [name for version, name in sorted(found) if version <= _SPEAKS]
     if spoken:

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE, Unigram
 
 from hubloader.errors import FormatError, UnknownTokenizer
-from hubloader.tokenizers.merging import check_merges, check_pieces, splits_of
+from hubloader.tokenizers.merging import check_merges, check_tokens, splits_of
 from hubloader.tokenizers.sentencepiece_model import (
     Algorithm,
     PieceKind,
@@ -148,7 +148,7 @@ def merges_of(ids: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple
         UnsafeFile: it would be too much work, or there are too many.
 
     """
-    check_pieces(map(len, scores))
+    check_tokens(scores)
     own = {text: text for text in ids}
     found: list[tuple[float, int, int, str, str]] = []
     for text, score in scores.items():

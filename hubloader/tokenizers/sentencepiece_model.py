@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MAX_MODEL_BYTES = 64 << 20
-_MAX_PIECES = 1 << 21
+_MAX_PIECES = 1 << 20
 _MAX_PIECE_BYTES = 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

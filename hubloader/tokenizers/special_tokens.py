@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
 
-from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES
+from hubloader.tokenizers.config_values import SPECIAL_TOKEN_NAMES
 from hubloader.tokenizers.state import TokenizerState
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from hubloader import notices
 from hubloader.tokenizers.classes import GENERIC, TokenizerClass
+from hubloader.tokenizers.config_values import limit_from
+from hubloader.tokenizers.inputs import refused_id
+from hubloader.tokenizers.panics import panics_as_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +23,8 @@ if TYPE_CHECKING:
     from hubloader.tokenizers.engine import Engine
     from hubloader.tokenizers.plan import CallPlan
 
-__all__ = ["NO_MAX_LENGTH", "TokenizerState"]
+__all__ = ["TokenizerState"]
 
-NO_MAX_LENGTH = int(1e30)  # transformers' word for a model_max_length that nobody set
 _SIDES = ("right", "left")
 
 
@@ -68,7 +70,7 @@ class TokenizerState:
                 f"{title} side should be selected between 'right' and 'left', "
                 f"current value: {value}"
             )
-        super().__setattr__(name, value)
+        super().__setattr__(name, limit_from(value) if name == "model_max_length" else value)
         if name != "_plans":
             self._forget_plans()
 
@@ -133,6 +135,8 @@ class TokenizerState:
         return [self._token_id(token) for token in tokens]
 
     def _token_id(self, token: str) -> int | None:
+        if not isinstance(token, str):
+            raise TypeError(f"{token!r} is no token: a token is a str")
         index: int | None = self._engine.backend.token_to_id(token)
         if index is not None:
             return index
@@ -155,12 +159,19 @@ class TokenizerState:
             skip_special_tokens: leave special tokens out of several.
 
         """
-        look_up = self._engine.backend.id_to_token
-        if isinstance(ids, int):
-            token: str | None = look_up(ids)
-            return token
-        skipped = self._special_ids() if skip_special_tokens else set()
-        return [look_up(index) for index in map(int, ids) if index not in skipped]
+        single = isinstance(ids, int)
+        given = [ids] if isinstance(ids, int) else list(map(int, ids))
+        skipped = self._special_ids() if skip_special_tokens and not single else set()
+        try:
+            tokens = self._tokens([index for index in given if index not in skipped])
+        except OverflowError as error:
+            raise OverflowError(refused_id(given)) from error
+        return tokens[0] if single else tokens
+
+    @panics_as_errors
+    def _tokens(self, ids: list[int]) -> list[str | None]:
+        look_up, renamed = self._engine.backend.id_to_token, self._engine.renamed
+        return [renamed[index] if index in renamed else look_up(index) for index in ids]
 
     def _special_ids(self) -> set[int | None]:
         given = (*self._roles.values(), *self._more_special)

@@ -102,6 +102,8 @@ def choose_strategies(
              "the model has no predefined maximum length. Default to no truncation.")  # fmt: skip
         cuts = "do_not_truncate"
     needed = pads == "max_length" or cuts != "do_not_truncate"
+    if needed and limit is not None and limit < 0:
+        raise ValueError(f"the tokenizer's model_max_length is {limit}: it cannot be below 0")
     return Strategies(pads, cuts, limit if needed else None)
 
 

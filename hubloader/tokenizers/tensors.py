@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "as_tensor",
     "block",
+    "is_dtype",
     "is_tensor",
     "kind_of",
     "mask_block",
@@ -154,6 +155,12 @@ def to_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_lists(item) for key, item in value.items()}
     return value
+
+
+def is_dtype(value: Any) -> bool:
+    """Whether ``value`` is a dtype of PyTorch's."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.dtype)
 
 
 def move(value: Any, device: Any, *, non_blocking: bool = False) -> Any:

@@ -13,7 +13,8 @@ from tokenizers import AddedToken
 from hubloader.errors import about
 from hubloader.tokenizers.chat import Chat
 from hubloader.tokenizers.classes import GENERIC, TokenizerClass, family_named
-from hubloader.tokenizers.config import SPECIAL_TOKEN_NAMES, read_tokenizer_config
+from hubloader.tokenizers.config import read_tokenizer_config
+from hubloader.tokenizers.config_values import SPECIAL_TOKEN_NAMES, limit_from
 from hubloader.tokenizers.decoding import Decoding
 from hubloader.tokenizers.engine import Engine
 from hubloader.tokenizers.flags import apply_flags
@@ -23,10 +24,9 @@ from hubloader.tokenizers.legacy_calls import LegacyCalls
 from hubloader.tokenizers.reading import engine_errors
 from hubloader.tokenizers.saving import Saving
 from hubloader.tokenizers.selection import select_tokenizer
-from hubloader.tokenizers.state import NO_MAX_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -66,9 +66,9 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
         self._engine = Engine(backend)
         self.name_or_path = str(given.pop("name_or_path", ""))
         self.init_kwargs = dict(given)
-        self._pad_token_type_id = int(given.get("pad_token_type_id") or 0)
-        limit = given.get("model_max_length", given.get("max_len"))
-        self.model_max_length = NO_MAX_LENGTH if limit is None else limit
+        # The class's own: what files and arguments say of it is ignored, as transformers does.
+        self._pad_token_type_id = int(kind.options.get("pad_token_type_id", 0))
+        self.model_max_length = limit_from(given.get("model_max_length", given.get("max_len")))
         self.padding_side = given.get("padding_side") or kind.padding_side
         self.truncation_side = given.get("truncation_side") or "right"
         self.model_input_names = list(given.get("model_input_names") or kind.model_input_names)
@@ -150,6 +150,41 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
         merged = {**kind.options, **kind.special_tokens, **settings}
         apply_flags(own, kind, merged, settings)
         return Tokenizer(own, kind, merged)
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[Any],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Sequence[str | AddedToken] | None = None,
+        special_tokens_map: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Train a tokenizer of the same class and pipeline on other texts.
+
+        Args:
+            text_iterator: texts, or batches of them.
+            vocab_size: how many tokens it may have.
+            length: how many texts there are, for the bar.
+            new_special_tokens: special tokens that it has besides this one's.
+            special_tokens_map: this one's special tokens that are called otherwise, by their text.
+            **kwargs: the trainer's options, as in the ``tokenizers`` library.
+
+        Raises:
+            ValueError: the model is of no kind that can be trained.
+
+        """
+        from hubloader.tokenizers.training import renamed_roles, train_engine  # first use
+
+        new, renamed = list(new_special_tokens or ()), dict(special_tokens_map or {})
+        engine = train_engine(
+            self._engine.backend, text_iterator, length=length, new=new, renamed=renamed,
+            options={"vocab_size": vocab_size, **kwargs},
+        )  # fmt: skip
+        trained = Tokenizer.from_engine(engine, self.kind, renamed_roles(self, new, renamed))
+        made = type(self).__new__(type(self))
+        made.__setstate__(trained.__getstate__())
+        return made
 
     @classmethod
     def _class_of(cls, kind: TokenizerClass) -> type[Self]:

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "fault"), str(ROOT / "tests")]
 
 import pytest  # noqa: E402 - the proofs live with the tests
+from cache_inject import CALLS, HOW, inject_every_call  # noqa: E402
 from cache_world import (  # noqa: E402
     ERRORS,
     Tally,
@@ -39,11 +41,18 @@ PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: scripts/faults --write -->", "<!-- end of figures -->"
 
 
+def options(*, full: bool) -> list[dict[str, str]]:
+    """The stores that faults hit."""
+    usual = [{"durability": "batch"}]
+    links = [{"durability": "batch", "link_mode": mode} for mode in ("hardlink", "copy")]
+    return [*usual, {"durability": "full"}, {"durability": "none"}, *links] if full else usual
+
+
 def killed(folder: Path, *, full: bool) -> Tally:
     """Kill -9 before each call that changes the disk."""
     tally = Tally()
-    for durability in ("batch", "full", "none") if full else ("batch",):
-        for operation in operations(durability=durability):
+    for each in options(full=full):
+        for operation in operations(**each):
             tally.add(hit_every_call(operation, kill, folder))
     return tally
 
@@ -52,9 +61,24 @@ def refused(folder: Path, *, full: bool) -> Tally:
     """Have each call fail with an error of the system."""
     tally = Tally()
     for number, error in enumerate(ERRORS):
-        for operation in operations(durability="batch"):
-            stride = 1 if full else 4 + number
-            tally.add(hit_every_call(operation, refuse(error), folder, stride=stride))
+        for each in options(full=full)[:2]:
+            for operation in operations(**each):
+                stride = 1 if full else 4 + number
+                tally.add(hit_every_call(operation, refuse(error), folder, stride=stride))
+    return tally
+
+
+def injected(folder: Path, *, full: bool) -> Tally:
+    """Have the kernel do it, by strace: kill at, or refuse, each call of one kind."""
+    tally = Tally()
+    if shutil.which("strace") is None:
+        return tally
+    for operation in operations():
+        if not full and operation.name != "update in small files":
+            continue
+        for call in CALLS:
+            for how in HOW if full else HOW[:1]:
+                tally.add(inject_every_call(operation, call, how, folder))
     return tally
 
 
@@ -62,7 +86,7 @@ def unplugged(folder: Path, *, full: bool) -> Tally:
     """Build what a power cut may leave after each step, in its harshest forms and by chance."""
     tally = Tally()
     with pytest.MonkeyPatch.context() as patch:
-        for seed in range(6 if full else 1):
+        for seed in range(30 if full else 1):
             for durability in ("batch", "full"):
                 for operation in operations(durability=durability):
                     tally.add(cut_everywhere(operation, folder, patch, seed=seed))
@@ -72,6 +96,7 @@ def unplugged(folder: Path, *, full: bool) -> Tally:
 SERIES = {
     "killed (SIGKILL before the N-th call, for every N)": killed,
     f"refused ({', '.join(ERRORS)} from the N-th call)": refused,
+    "killed, EIO or ENOSPC by the kernel (strace, at each rename, sync, link, …)": injected,
     "unplugged (states that a power cut may leave, by a model of the disk)": unplugged,
 }
 

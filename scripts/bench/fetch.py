@@ -9,8 +9,8 @@ redirect to a second origin, as on the real one. curl and aria2 fetch only the l
 plain address, and verify nothing; they are left out where they are not installed.
 
 A ratio is the median of the rounds' ratios, so that load which comes and goes hits both sides; the
-goals are those of the row. hubloader keeps nothing from a power cut in ``large`` (as the others do
-not), except where it says "durable": its peer is curl and one fsync of the file.
+goals are those of the row. In ``large`` and ``slow`` hubloader syncs nothing, as the others do not,
+except where it says "durable": its peer is curl and one fsync of the file.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ ROWS = {
         goals=(Goal(ARIA, 1.2),),
         rate=20 * MB,
         plain="model.safetensors",
+        durable=False,
     ),
     "many": Row(
         "16 processes, cold, on one 91 MB repository",

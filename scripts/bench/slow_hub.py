@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -34,10 +35,10 @@ def slow(latency: float, rate: float | None, counter: Counter):
 
     @web.middleware
     async def middleware(request: web.Request, handler):
-        counter.requests += 1
         if latency:
             await asyncio.sleep(latency)
         answer = await handler(request)
+        counter.requests += not 300 <= answer.status < 400  # redirect hops are left out everywhere
         if not isinstance(answer, FileBody) or request.method != "GET":
             return answer
         counter.body_bytes += answer.end - answer.start
@@ -49,6 +50,14 @@ def slow(latency: float, rate: float | None, counter: Counter):
 async def throttled(request: web.Request, answer: FileBody, rate: float) -> web.StreamResponse:
     out = web.StreamResponse(status=answer.status, headers=answer.headers)
     out.content_length = answer.end - answer.start
+    with contextlib.suppress(ConnectionError):  # the client wants no more: another range has it
+        await send(request, out, answer, rate)
+    return out
+
+
+async def send(
+    request: web.Request, out: web.StreamResponse, answer: FileBody, rate: float
+) -> None:
     await out.prepare(request)
     step, clock = int(rate * _STEP), asyncio.get_running_loop().time
     with Path(answer.file.path).open("rb") as file:
@@ -60,7 +69,6 @@ async def throttled(request: web.Request, answer: FileBody, rate: float) -> web.
             left, sent = left - len(data), sent + len(data)
             await asyncio.sleep(max(0.0, started + sent / rate - clock()))
     await out.write_eof()
-    return out
 
 
 def main() -> None:

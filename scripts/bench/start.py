@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What a start costs: import, first tokenizer call, first logits, each as a whole process.
 
-    scripts/bench/start.py [--rounds 10] [--json FILE] [--peers]
+    scripts/bench/start.py [--rounds 10] [--json FILE] [--peers] [--cpu]
 
 The model is the fixture laid out as the SST-2 checkpoint is on the Hub, cached beforehand; every
-program runs offline. ``--peers`` adds transformers (torch has to be installed).
+program runs offline. ``--peers`` adds transformers (torch has to be installed); ``--cpu`` counts
+the processor's seconds, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--cpu", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         env = {"HF_HOME": home, "TRANSFORMERS_VERBOSITY": "error"}
@@ -101,7 +103,7 @@ def measure(options: argparse.Namespace, env: dict[str, str], tokenizer_json: Pa
         }
     results = {}
     for title, programs in groups.items():
-        results[title] = compare(programs, rounds=options.rounds, env=env)
+        results[title] = compare(programs, rounds=options.rounds, env=env, cpu=options.cpu)
         report(title, results[title], base=next(iter(programs)))
     return results
 

@@ -1,12 +1,11 @@
 """Time a tokenizer here against the engine beneath and transformers, in turns, in one process.
 
-    .venv/bin/python scripts/bench/tokenizers_bench.py [--rounds N] [--json FILE]
+    .venv/bin/python scripts/bench/tokenize.py [--rounds N] [--json FILE]
 
 The rows: 5,000 texts of 60 to 70 tokens as lists, as padded tensors, one short text; loading a
 vocabulary of 30,000 tokens, a tokenizer.json of 17 MB, and 50,000 merges with and without
 conversion. What stands are ratios: of the median times, and of the least processor time, which a
-busy machine disturbs less. (The file is not called tokenize.py: that would
-hide Python's own module from every script beside it.)
+busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -39,7 +38,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = {
             title: in_turns(programs, arguments.rounds, repeat)
-            for title, repeat, programs in [*programs_by_row(folder), *loading_rows(Path(folder))]
+            for title, repeat, programs in [
+                *programs_by_row(folder),
+                *loading_rows(Path(folder)),
+                *sentencepiece_rows(Path(folder)),
+            ]
         }
     for title, runs in rows.items():
         print_row(title, runs)
@@ -118,6 +121,80 @@ def loading_rows(folder: Path) -> list[tuple[str, int, dict[str, Work]]]:
             "merges.txt": lambda: AutoTokenizer.from_pretrained(merges),
         }),
     ]  # fmt: skip
+
+
+def sentencepiece_rows(folder: Path) -> list[tuple[str, int, dict[str, Work]]]:
+    """The rows on SentencePiece models of 250,000 pieces: loading, keeping, encoding."""
+    unigram, merged = folder / "xlm-roberta", folder / "llama"
+    make_model(unigram, "sentencepiece.bpe.model", "XLMRobertaTokenizer", bpe=False)
+    make_model(merged, "tokenizer.model", "LlamaTokenizer", bpe=True)
+    rows = []
+    for title, made in (("Unigram", unigram), ("BPE", merged)):
+        saved = folder / f"{made.name}-saved"
+        ours = AutoTokenizer.from_pretrained(made)
+        ours.save_pretrained(saved, legacy_format=False)
+        rows.append((f"loading 250,000 pieces, {title}", 1, {
+            "tokenizer.json": functools.partial(AutoTokenizer.from_pretrained, saved),
+            "model file": functools.partial(AutoTokenizer.from_pretrained, made),
+            "kept": functools.partial(_load_kept, made),
+        }))  # fmt: skip
+        chance = random.Random(3)  # noqa: S311 - nothing here is secret
+        texts = [" ".join(make_word(chance) for _ in range(40)) for _ in range(2000)]
+        engine = ours.backend_tokenizer
+        again = AutoTokenizer.from_pretrained(saved)
+        rows.append((f"2,000 texts, {title}", 1, {
+            "engine, fast": functools.partial(engine.encode_batch_fast, texts),
+            "hubloader": functools.partial(again, texts),
+        }))  # fmt: skip
+    return rows
+
+
+class KeepingFiles(DirectoryFiles):
+    """A folder that keeps conversions, in memory, as the cache does on disk."""
+
+    kept: ClassVar[dict[str, bytes]] = {}
+
+    def fingerprint(self, names: Iterable[str]) -> str:
+        """Take the names for the content, which does not change here."""
+        return f"{self.describe()}: {sorted(names)}"
+
+    def read_kept(self, name: str) -> bytes | None:
+        """Give what was kept."""
+        return self.kept.get(name)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep it."""
+        self.kept[name] = content
+
+
+def _load_kept(folder: Path) -> Tokenizer:
+    return Tokenizer.from_files(KeepingFiles(folder))
+
+
+def make_model(folder: Path, name: str, declared: str, *, bpe: bool) -> None:
+    """Write a SentencePiece model of 250,000 pieces: words made by chance, and their beginnings."""
+    chance = random.Random(4)  # noqa: S311 - nothing here is secret
+    texts = dict.fromkeys(map(chr, range(ord("a"), ord("z") + 1)))
+    while len(texts) < 249_990:
+        word = f"\u2581{make_word(chance)}"
+        texts.update(dict.fromkeys(word[:end] for end in range(1, len(word) + 1)))
+    pieces = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)]
+    pieces += [(text, -float(place), 1) for place, text in enumerate(texts)]
+    raw = b"".join(
+        _field(1, _field(1, text.encode()) + b"\x15" + struct.pack("<f", score) + bytes((0x18, kind)))
+        for text, score, kind in pieces
+    )
+    folder.mkdir()
+    (folder / name).write_bytes(raw + _field(2, bytes((0x18, 2 if bpe else 1))))
+    config = {"tokenizer_class": declared}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Write a field of a protocol buffer message."""
+    length = len(content)
+    size = bytes((length,)) if length < 0x80 else bytes((length & 0x7F | 0x80, length >> 7))
+    return bytes((number << 3 | 2,)) + size + content
 
 
 def make_unigram(folder: Path) -> None:

@@ -2,11 +2,71 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-__all__ = ["GENERATIVE"]
+import numpy as np
+
+__all__ = ["FUSED", "GENERATIVE", "decoder_inputs", "ended", "traced", "two_halves"]
 
 GENERATIVE: dict[str, dict[str, dict[str, Any]]] = {
+    "bart": {
+        "scaled words, sizes of its own, two labels": {
+            "scale_embedding": True,
+            "num_labels": 2,
+            "activation_function": "relu",
+            "decoder_attention_heads": 2,
+            "decoder_layers": 1,
+        },
+    },
+    "bloom": {
+        "five heads, normed residuals": {
+            "num_attention_heads": 5,
+            "hidden_size": 40,
+            "apply_residual_connection_post_layernorm": True,
+        },
+    },
+    "falcon": {
+        "new form": {"new_decoder_architecture": True, "num_kv_heads": 2, "bias": True},
+        "new form, one norm": {
+            "new_decoder_architecture": True,
+            "num_kv_heads": 1,
+            "num_ln_in_parallel_attn": 1,
+            "ffn_hidden_size": 40,
+        },
+        "one after the other, own keys": {"parallel_attn": False, "multi_query": False},
+        "ALiBi": {"alibi": True, "multi_query": False, "bias": True},
+    },
+    "gpt2": {
+        "scaled by layer, wide": {
+            "scale_attn_by_inverse_layer_idx": True,
+            "scale_attn_weights": False,
+            "n_inner": 40,
+            "activation_function": "relu",
+        },
+        "looks ahead": {"is_causal": False},
+    },
+    "gpt_neo": {"wide": {"intermediate_size": 40, "window_size": 3}},
+    "gpt_neox": {
+        "one after the other, no biases": {
+            "use_parallel_residual": False,
+            "attention_bias": False,
+            "rotary_pct": 1.0,
+        },
+    },
+    "gptj": {"wide": {"n_inner": 40, "rotary_dim": 8}},
+    "t5": {
+        "gated, far": {
+            "feed_forward_proj": "gated-gelu",
+            "num_decoder_layers": 1,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 12,
+        },
+    },
+    "opt": {
+        "norms after": {"do_layer_norm_before": False, "word_embed_proj_dim": 32},
+        "no biases, no last norm": {"enable_bias": False, "_remove_final_layer_norm": True},
+    },
     "llama": {
         "biases, own width of heads, one label": {
             "attention_bias": True,
@@ -34,8 +94,57 @@ GENERATIVE: dict[str, dict[str, dict[str, Any]]] = {
             "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
         },
     },
+    "gemma": {"as the first configs say": {"hidden_act": "gelu", "attention_bias": True}},
+    "gemma2": {
+        "no bound, given kinds": {
+            "attn_logit_softcapping": None,
+            "layer_types": ["full_attention", "full_attention", "sliding_attention"],
+        },
+    },
+    "gemma3_text": {
+        "looks ahead": {"use_bidirectional_attention": True},
+        "stretched where it looks far": {
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            },
+        },
+    },
     "mistral": {"no window": {"sliding_window": None, "head_dim": 12}},
+    "olmo2": {"biases": {"attention_bias": True}},
+    "phi": {"normed heads, one of a kind": {"qk_layernorm": True, "num_key_value_heads": None}},
+    "phi3": {
+        "long positions": {
+            "sliding_window": None,
+            "original_max_position_embeddings": 24,
+            "partial_rotary_factor": 0.75,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "short_factor": [1.0, 1.1, 1.3],
+                "long_factor": [1.5, 4.0, 9.0],
+            },
+        },
+    },
+    "smollm3": {
+        "windows where there are no positions": {
+            "use_sliding_window": True,
+            "sliding_window": 5,
+            "attention_bias": True,
+            "mlp_bias": True,
+        },
+    },
+    "stablelm": {
+        "side by side, normed heads": {"use_parallel_residual": True, "qk_layernorm": True},
+        "biases": {"use_qkv_bias": True},
+    },
+    "starcoder2": {"no biases, no window": {"use_bias": False, "sliding_window": None}},
     "qwen2": {
+        "looks ahead": {
+            "is_causal": False,
+            "use_sliding_window": True,
+            "max_window_layers": 1,
+            "sliding_window": 5,
+        },
         "windows in the last layers": {"use_sliding_window": True, "max_window_layers": 1},
         "yarn positions": {
             "max_position_embeddings": 128,
@@ -55,3 +164,52 @@ GENERATIVE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+
+
+# transformers 5.23 adds ALiBi twice in Falcon's eager attention, and once, as it was trained, in
+# that which it uses unless told otherwise
+FUSED = {("falcon", "ALiBi")}
+
+
+def two_halves(layer: Any) -> bool:
+    """Whether a model has an encoder and a decoder."""
+    return "decoder_input_ids" in inspect.signature(layer.forward).parameters
+
+
+def ended(layer: Any, end: int | None, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same batch, every text with one end, where a model classifies by it: its last token."""
+    if not two_halves(layer):
+        return batch
+    ids = batch["input_ids"]
+    mask = batch.get("attention_mask", np.ones_like(ids))
+    places = np.arange(ids.shape[1])
+    # of a text of nothing but padding, in the padding
+    last = [row.max() if len(row := places[line == 1]) else ids.shape[1] // 2 for line in mask]
+    ids = np.where(ids == end, 6, ids)
+    ids[np.arange(len(ids)), last] = end
+    return {**batch, "input_ids": ids}
+
+
+def decoder_inputs(tokens: int) -> dict[str, np.ndarray]:
+    """What a bare model's decoder may be given: padded left and right."""
+    ids = np.random.default_rng(9).integers(5, tokens, (5, 9))
+    mask = np.ones_like(ids)
+    mask[0, 7:] = mask[1, :2] = mask[3, 4] = 0
+    return {"decoder_input_ids": ids, "decoder_attention_mask": mask}
+
+
+def traced(trace: Any, theirs: Any) -> list[tuple[Any, Any]]:
+    """Pair what we kept with what transformers did: hidden states and attentions."""
+    if "encoder_last_hidden_state" not in theirs:
+        return [
+            (trace.kept_hidden_states, theirs.hidden_states),
+            (trace.kept_attentions, theirs.get("attentions", ())),
+        ]
+    return [
+        (trace.kept_hidden_states, theirs.decoder_hidden_states),
+        (trace.kept_attentions, theirs.decoder_attentions),
+        (trace.kept_cross_attentions, theirs.cross_attentions),
+        (trace.encoder.kept_hidden_states, theirs.encoder_hidden_states),
+        (trace.encoder.kept_attentions, theirs.encoder_attentions),
+        ([trace.encoded], [theirs.encoder_last_hidden_state]),
+    ]

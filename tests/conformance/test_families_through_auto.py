@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from family_sizes import sized
+from family_sizes import has, sized
 
 import hubloader
 from hubloader.architectures import supported
@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.oracle, pytest.mark.torch]
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-IDS = np.array([[5, 6, 7, 8, 9], [9, 10, 11, 0, 0], [12, 13, 14, 15, 0]])
+# each text ends with 2, by which encoder-decoders classify
+IDS = np.array([[5, 6, 7, 8, 2], [9, 10, 2, 0, 0], [12, 13, 14, 2, 0]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
 SMALL = {
     "vocab_size": 40,
@@ -49,7 +50,7 @@ FACADES = {
 def made(family, cls="AutoModelForSequenceClassification"):
     torch.manual_seed(0)
     plain = transformers.AutoConfig.for_model(family)
-    known = {key: value for key, value in SMALL.items() if hasattr(plain, key)}
+    known = {key: value for key, value in SMALL.items() if has(plain, key)}
     known |= sized(family, SMALL["hidden_size"])
     config = transformers.AutoConfig.for_model(family, **known)
     return getattr(transformers, cls).from_config(config, attn_implementation="eager").eval()
@@ -100,6 +101,34 @@ def test_a_checkpoint_is_loaded_answers_alike_and_is_saved_for_transformers(
     assert np.abs(logits(back.eval()) - logits(reference)).max() < 1e-6
     name = type(model).__name__.removeprefix({"torch": "", "numpy": "Np", "tf": "TF"}[backend])
     assert name == type(reference).__name__
+
+
+def test_embeddings_and_positions_mean_what_they_do_in_transformers(family, tmp_path):
+    reference = made(family)
+    reference.save_pretrained(tmp_path)
+    model = hubloader.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    ids, mask = torch.tensor(IDS), torch.tensor(MASK)
+    with torch.no_grad():
+        words = reference.get_input_embeddings()(ids)
+    batch = {"input_ids": ids, "attention_mask": mask}
+    given = {"inputs_embeds": words, "attention_mask": mask}
+    if "inputs_embeds" not in model.architecture.takes_besides:
+        if "inputs_embeds" not in model.accepts:
+            with pytest.raises(TypeError, match="does not take 'inputs_embeds'"):
+                model(**given)
+        return
+
+    with torch.no_grad():
+        assert (model(**given).logits - reference(**given).logits).abs().max() < 1e-5
+        assert (model(**batch).logits - reference(**batch).logits).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="not both"):
+        model(**batch, inputs_embeds=words)
+    if "position_ids" not in model.architecture.takes_besides:
+        return
+    batch["position_ids"] = torch.arange(5).flip(0)[None] + 2
+    with torch.no_grad():
+        found, expected = model(**batch).logits, reference(**batch).logits
+    assert (found - expected).abs().max() < 1e-5
 
 
 @pytest.mark.filterwarnings("ignore:.*made new")  # a pooler, which such a checkpoint lacks

@@ -103,6 +103,10 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
     "cast_like": [((IDS, X), {}, IDS.astype(np.float32))],
     "clip": [((IDS, 2, 4), {}, IDS.clip(2, 4))],
     "take": [((X[0], IDS % 5), {}, X[0][IDS % 5])],
+    "choose": [
+        ((True, lambda: 1, lambda: 2), {}, 1),
+        ((False, lambda: 1, lambda: 2), {}, 2),
+    ],
     "detached": [((X,), {}, X)],
     "depthwise": [((X, TAPS), {}, depthwise())],
     "fourier": [((X,), {}, np.fft.fft2(X.astype(float)).real)],

@@ -25,6 +25,7 @@ from hubloader.errors import CacheMiss
 NAME = "org/model"
 ROLES = ("fetch", "fetch", "load", "load", "load", "prune", "verify", "huggingface_hub")
 GOOD, MISSED, WRONG = 0, 3, 1
+_READS_TOLD = 4
 
 
 class Race:
@@ -46,7 +47,8 @@ class Race:
         self.digests = digests
         self.log = log
         self.ended: Counter[str] = Counter()
-        self.reads = 0
+        self._tally = str(log) + ".reads"  # one byte for so many reads
+        open(self._tally, "ab").close()
         self._random = random.Random(seed)
         self._running: dict[int, str] = {}
         self._stopped: dict[int, float] = {}
@@ -67,12 +69,38 @@ class Race:
             self._trouble(kill, stop)
             self._reap(block=False)
             time.sleep(0.01)
+        self._wait()
+
+    def fetch_together(self, processes: int) -> None:
+        """Have so many processes fetch the same repository at the same moment."""
+        gate = os.pipe()
+        for _ in range(processes):
+            self._start("fetch", gate)
+        for end in gate:
+            os.close(end)  # the last writer is gone: all who wait at the gate go
+        self._wait()
+
+    def read(self, reads: int, processes: int) -> None:
+        """Read so many files in returned folders while others delete all they may."""
+        roles = ("fetch", "load", "load", "prune")
+        while self.reads < reads:
+            while len(self._running) < processes:
+                self._start(self._random.choice(roles))
+            self._reap(block=True)
+        self._wait()
+
+    def _wait(self) -> None:
         for pid in list(self._running):
             os.kill(pid, signal.SIGCONT)
         while self._running:
             self._reap(block=True)
 
-    def _start(self, role: str) -> None:
+    @property
+    def reads(self) -> int:
+        """Files that were read and found right, by all processes."""
+        return os.stat(self._tally).st_size * _READS_TOLD
+
+    def _start(self, role: str, gate: tuple[int, int] | None = None) -> None:
         seed = self._random.random()
         pid = os.fork()
         if pid:
@@ -80,6 +108,9 @@ class Race:
             return
         status = WRONG
         try:
+            if gate is not None:
+                os.close(gate[1])
+                os.read(gate[0], 1)
             status = _ROLES[role](self, random.Random(seed))
         except BaseException:  # noqa: BLE001 - told in the log, and by the status
             text = f"{role}\n{traceback.format_exc()}"
@@ -122,11 +153,15 @@ class Race:
 
     def check(self, folder: Path, rounds: int) -> None:
         """Read what is in a returned folder, again and again: it stays while we live."""
+        read = 0
         for _ in range(rounds):
             for name, digest in self.digests.items():
                 data = (folder / name).read_bytes()
                 if hashlib.sha256(data).hexdigest() != digest:
                     raise AssertionError(f"{name} has wrong bytes")
+                read += 1
+        with open(self._tally, "ab", buffering=0) as file:
+            file.write(b"." * (read // _READS_TOLD))
 
 
 def _fetch(race: Race, _choose: random.Random) -> int:

@@ -17,6 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kill-points", type=int, default=30, help="kills of a running download")
     group.addoption("--machine", type=int, default=200, help="examples of the cache's machine")
     group.addoption("--race-seconds", type=float, default=8.0, help="length of the cache's races")
+    group.addoption("--reads", type=int, default=10_000, help="reads under constant pruning")
     group.addoption("--chaos", type=int, default=60, help="random series of network faults")
 
 

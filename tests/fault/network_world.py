@@ -25,7 +25,7 @@ from hubloader.cache.digest import ContentHash
 from hubloader.cache.report import scan
 from hubloader.cache.store import CacheStore
 from hubloader.errors import HubloaderError
-from hubloader.resolve import transfer
+from hubloader.resolve import shares, transfer
 from hubloader.resolve.session import Session
 from hubloader.settings import Settings
 from hubloader.types import ModelRef, Purpose, RepoId
@@ -59,7 +59,8 @@ def shrink(monkeypatch: Any, *, divided: bool) -> None:
     monkeypatch.setattr(transfer, "_PROGRESS", 8 * KIB)
     monkeypatch.setattr(transfer, "_BUFFER", 16 * KIB)
     monkeypatch.setattr(transfer, "DIVIDED_FROM", 64 * KIB if divided else 2**40)
-    monkeypatch.setattr(transfer, "_SMALLEST_SHARE", 32 * KIB)
+    monkeypatch.setattr(shares, "_SMALLEST_SHARE", 32 * KIB)
+    monkeypatch.setattr(shares, "_FIRST_SHARE", 32 * KIB)
 
 
 @dataclass

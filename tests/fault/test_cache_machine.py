@@ -260,12 +260,15 @@ class CacheMachine(RuleBasedStateMachine):
             "long": data + b"!",
             "dropped": data[: len(data) // 2],
         }[fault]
-        with store.using(REPO, wanted), pytest.raises((IntegrityError, TransportError)):
-            with store.writer(REPO, wanted.entries[name], resume=False) as writer:
-                writer.write(sent)
-                if fault == "dropped":
-                    raise TransportError("the connection ended")
-                writer.commit()
+        with (
+            store.using(REPO, wanted),
+            pytest.raises((IntegrityError, TransportError)),
+            store.writer(REPO, wanted.entries[name], resume=False) as writer,
+        ):
+            writer.write(sent)
+            if fault == "dropped":
+                raise TransportError("the connection ended")
+            writer.commit()
         assert not store.inspect(wanted, [name])[name].blob
 
     @precondition(lambda self: self.whole)

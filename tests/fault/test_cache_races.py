@@ -20,6 +20,7 @@ from hubloader.cache.audit import audit_cache
 from hubloader.cache.lock import LockOutcome
 from hubloader.cache.prune import carry_out, choose
 from hubloader.cache.report import scan, scan_cache_dir
+from hubloader.mirror import MirrorServer
 
 FILES = {
     "config.json": b'{"model_type": "bert"}',
@@ -36,10 +37,14 @@ from pathlib import Path
 from cache_race import Race
 import huggingface_hub, huggingface_hub.errors, hubloader
 import hubloader.auto.downloads, hubloader.resolve.engine, hubloader.transport.http
-root, endpoint, digests, log, processes, seconds, seed = sys.argv[2:]
-race = Race(Path(root), endpoint, json.loads(digests), Path(log), int(seed))
-race.run(int(processes), float(seconds))
-print(json.dumps({"ended": race.ended, "wrong": race.wrong}))
+root, endpoint, digests, log, work = sys.argv[2:]
+race = Race(Path(root), endpoint, json.loads(digests), Path(log))
+exec(work)
+print(json.dumps({"ended": race.ended, "wrong": race.wrong, "reads": race.reads}))
+"""
+WITHOUT_THE_SECOND_LOOK = """
+from hubloader.resolve import engine
+engine._Job._came_meanwhile = lambda *_: False
 """
 
 
@@ -59,17 +64,16 @@ def hub(tmp_path):
     process.stdout.close()
 
 
-def race(tmp_path, hub, processes, seconds, seed=1):
+def race(tmp_path, hub, work, seconds=0.0):
     (tmp_path / "log").mkdir()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
     paths = os.pathsep.join([str(HERE), str(HERE.parent)])
     arguments = [
-        paths, str(tmp_path / "cache"), hub, json.dumps(digests), str(tmp_path / "log"),
-        str(processes), str(seconds), str(seed),
+        paths, str(tmp_path / "cache"), hub, json.dumps(digests), str(tmp_path / "log"), work,
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", RACE, *arguments],
-        capture_output=True, text=True, check=False, timeout=seconds + 200,
+        capture_output=True, text=True, check=False, timeout=seconds + 400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -81,7 +85,7 @@ def race(tmp_path, hub, processes, seconds, seed=1):
 )
 def test_nobody_reads_a_wrong_byte_or_a_dead_path(request, tmp_path, hub, processes):
     seconds = request.config.getoption("--race-seconds")
-    found = race(tmp_path, hub, processes, seconds)
+    found = race(tmp_path, hub, f"race.run({processes}, {seconds})", seconds)
 
     assert found["wrong"] == []
     assert not [how for how in found["ended"] if how.endswith("went wrong")]
@@ -93,6 +97,50 @@ def test_nobody_reads_a_wrong_byte_or_a_dead_path(request, tmp_path, hub, proces
         assert audit_cache(CacheStore(cache)).ok
         assert all(not repo.warnings for repo in scan(cache).repos)
         assert scan_cache_dir(cache).warnings == []
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """A Hub that keeps its requests."""
+    root = tmp_path / "hub" / "org" / "model"
+    for name, data in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    with MirrorServer(tmp_path / "hub", record=True) as server:
+        yield server
+
+
+def contents_sent(server):
+    """How often a content was sent."""
+    return sum(
+        request.method == "GET" and request.status in {200, 206} and "/api/" not in request.path
+        for request in server.requests
+    )
+
+
+def test_with_locks_that_work_32_processes_fetch_each_byte_once(tmp_path, counted):
+    found = race(tmp_path, counted.url, "race.fetch_together(32)")
+
+    assert found["wrong"] == []
+    assert found["ended"] == {"fetch: ended well": 32}
+    assert contents_sent(counted) == len(FILES)
+
+
+def test_without_the_second_look_after_the_lock_bytes_are_fetched_again(tmp_path, counted):
+    """The proof proves something: who waited for a lock and does not look again fetches anew."""
+    work = WITHOUT_THE_SECOND_LOOK + "race.fetch_together(8)"
+
+    assert race(tmp_path, counted.url, work)["wrong"] == []
+    assert contents_sent(counted) > len(FILES)
+
+
+def test_no_path_dies_while_it_is_read_however_much_is_deleted(request, tmp_path, hub):
+    reads = request.config.getoption("--reads")
+    found = race(tmp_path, hub, f"race.read({reads}, 6)", reads / 100)
+
+    assert found["wrong"] == []
+    assert found["reads"] >= reads
+    assert found["ended"]["prune: ended well"] > 10
 
 
 # locks that lie, are missing, or are held by somebody who does not move

@@ -404,6 +404,26 @@ def test_saving_a_pickle_is_refused(numpy_model, made, tmp_path):
         model.save_pretrained(tmp_path, push=True)
 
 
+@pytest.mark.parametrize(
+    ("batch", "says"),
+    [
+        ({"input_ids": [5, 6, 7]}, "one text is a batch of one"),
+        ({"input_ids": [[5, 6], [7]]}, "padding=True"),
+        ({"input_ids": [[[5]]]}, "in rows of one length"),
+        ({"input_ids": [[0.5, 1.0]]}, "whole numbers"),
+        ({"input_ids": [[], []]}, "holds no token"),
+        ({"input_ids": IDS, "attention_mask": [[1, 1, 1]]}, "does not fit input_ids"),
+        ({"input_ids": IDS, "attention_mask": [1, 1, 1, 1]}, "does not fit input_ids"),
+    ],
+    ids=str,
+)
+def test_a_batch_that_is_none_is_told_what_is_wrong_with_it(numpy_model, made, batch, says):
+    model = numpy_model.from_pretrained(made / "distilbert")
+
+    with pytest.raises(ValueError, match=says):
+        model(**batch)
+
+
 def test_numpy_weights_lie_in_the_mapped_file(numpy_model, made):
     model = numpy_model.from_pretrained(made / "bert")
 

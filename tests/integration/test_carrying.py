@@ -406,6 +406,46 @@ def test_nginx_answers_ranges_with_the_hubs_headers(nginx: str):
         assert len(answer.headers["X-Repo-Commit"]) == 40
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_nginx_joins_parts_only_of_one_content(nginx: str, fits: bool):
+    url = f"{nginx}/{TINY}/resolve/main/model.safetensors"
+    with urllib.request.urlopen(urllib.request.Request(url, method="HEAD")) as answer:
+        etag, size = answer.headers["ETag"], int(answer.headers["Content-Length"])
+    headers = {"Range": "bytes=8-15", "If-Range": etag if fits else f'"{"0" * 64}"'}
+
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        assert answer.status == (206 if fits else 200)
+        assert len(answer.read()) == (8 if fits else size)
+
+
+def test_nginx_says_what_it_does_not_serve(nginx: str):
+    url = f"{nginx}/api/models/{TINY}/paths-info/main"
+
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url, data=b"paths=config.json")
+
+    assert caught.value.code == 501
+    assert "X-Error-Code" not in caught.value.headers  # nobody is to believe that it is not there
+    assert "list the tree" in json.load(caught.value)["error"]
+
+
+@pytest.mark.oracle
+@pytest.mark.torch
+def test_a_stock_nginx_serves_transformers_a_model(nginx: str, tmp_path: Path):
+    pytest.importorskip("transformers")
+    program = f"""
+from transformers import pipeline
+print(pipeline("text-classification", {TINY!r})("good")[0]["label"])
+"""
+    env = {**os.environ, "HF_ENDPOINT": nginx, "HF_HOME": str(tmp_path / "home")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.strip() == "neutral", done.stderr
+
+
 # the commands
 
 

@@ -124,6 +124,38 @@ def test_prefetch_brings_what_a_use_needs_with_one_listing(run: Run, server: Mir
     assert len([request for request in server.requests if request.status < 300]) == 1
 
 
+def test_prefetch_tells_what_it_would_fetch_and_fetches_nothing(
+    run: Run, server: MirrorServer, tmp_path: Path
+) -> None:
+    server.forget()
+    told = run("prefetch", TINY, "--dry-run")
+    document = run("prefetch", TINY, "--dry-run", "--json").json
+    asked = [request for request in server.requests if "/resolve/" in request.path]
+    run("prefetch", TINY)
+
+    assert "would fetch" in told.out
+    assert asked == []
+    (repository,) = document["repositories"]
+    assert document["dry_run"]
+    assert repository["fetched_bytes"] == repository["size"] > 0
+    assert len(repository["files"]) == 4
+    assert "all was there" in run("prefetch", TINY, "--dry-run").out
+
+
+def test_a_bundle_and_a_document_do_not_share_stdout(run: Run) -> None:
+    ended = run("export", TINY, "-o", "-", "--json")
+
+    assert ended.code == 2
+    assert ended.json["errors"][0]["kind"] == "UsageError"
+
+
+def test_an_option_that_there_is_not_is_named_once(run: Run) -> None:
+    ended = run("prefetch", TINY, "--frob")
+
+    assert ended.code == 2
+    assert ended.err.count("--frob") == 1
+
+
 def test_prefetch_chooses_files_by_pattern(run: Run) -> None:
     ended = run("prefetch", TINY, "--include", "*.json", "--exclude", "token*", "--json")
 

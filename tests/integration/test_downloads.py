@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
 from hubloader import errors
-from hubloader.auto import downloads
+from hubloader.auto import downloads, source
+from hubloader.auto import local_folder as local_state
 from hubloader.auto.downloads import (
     hf_hub_download,
     scan_cache_dir,
     snapshot_download,
     try_to_load_from_cache,
 )
+from hubloader.hub.client import HubClient
 from hubloader.mirror import MirrorServer
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -149,9 +152,23 @@ def test_a_file_that_was_changed_in_the_folder_is_replaced(hub, tmp_path):
     assert (target / "README.md").read_bytes() == b"readme"
 
 
-def test_a_folder_is_used_as_it_is_when_the_hub_may_not_be_asked(hub, tmp_path):
+def test_a_folder_knows_without_the_hub_that_it_is_whole(hub, tmp_path):
     target = tmp_path / "mine"
-    hf_hub_download(NAME, "config.json", local_dir=target)
+    snapshot_download(NAME, local_dir=target)
+
+    path = snapshot_download(
+        NAME, local_dir=target, cache_dir=tmp_path / "o", local_files_only=True
+    )
+
+    assert path == str(target)
+
+
+@pytest.mark.oracle
+def test_a_folder_is_used_as_it_is_when_nothing_is_known_and_the_hub_may_not_be_asked(
+    hub, tmp_path
+):
+    target = tmp_path / "mine"
+    huggingface_hub.hf_hub_download(NAME, "config.json", local_dir=target, endpoint=hub.url)
 
     with pytest.warns(UserWarning, match="used as it is"):
         path = hf_hub_download(
@@ -159,6 +176,97 @@ def test_a_folder_is_used_as_it_is_when_the_hub_may_not_be_asked(hub, tmp_path):
         )
 
     assert path == str(target / "config.json")
+
+
+def test_the_cache_is_not_written_and_the_folder_has_each_content_once(hub, tmp_path):
+    target, cache = tmp_path / "mine", tmp_path / "untouched"
+
+    snapshot_download(NAME, local_dir=target, cache_dir=cache)
+
+    assert not cache.exists()
+    large = [path for path in target.rglob("*") if path.is_file() and ".cache" not in path.parts]
+    assert {path.relative_to(target).as_posix() for path in large} == set(FILES)
+    state = target / ".cache" / "huggingface"
+    kept = [path for path in state.rglob("blobs/*") if path.is_file()]
+    assert kept == []
+    assert all(os.access(path, os.W_OK) for path in large)
+
+
+def test_what_the_cache_has_is_copied_and_not_fetched(hub, tmp_path):
+    snapshot_download(NAME)
+    hub.forget()
+
+    snapshot_download(NAME, local_dir=tmp_path / "mine")
+
+    assert {name: (tmp_path / "mine" / name).read_bytes() for name in FILES} == FILES
+    assert [request.method for request in hub.requests] in ([], ["HEAD"])
+    assert {name: Path(hf_hub_download(NAME, name)).read_bytes() for name in FILES} == FILES
+
+
+def test_a_folder_is_asked_about_once_by_branch_and_never_by_commit(hub, tmp_path):
+    target, cache = tmp_path / "mine", tmp_path / "o"
+    snapshot_download(NAME, local_dir=target, cache_dir=cache)
+    commit = (target / ".cache/huggingface/download/config.json.metadata").read_text().split()[0]
+    new_process()
+    hub.forget()
+
+    snapshot_download(NAME, local_dir=target, cache_dir=cache)
+    by_branch = len(hub.requests)
+    new_process()
+    hub.forget()
+    snapshot_download(NAME, local_dir=target, cache_dir=cache, revision=commit)
+
+    assert by_branch == 1
+    assert len(hub.requests) == 0
+
+
+def new_process() -> None:
+    """Forget what a new process does not know."""
+    source._SESSIONS.clear()
+    local_state._SESSIONS.clear()
+
+
+def test_a_file_placed_just_before_a_kill_is_known_by_its_hash(hub, tmp_path):
+    target = tmp_path / "mine"
+    snapshot_download(NAME, local_dir=target)
+    (target / ".cache/huggingface/download/config.json.metadata").unlink()
+    new_process()
+    hub.forget()
+
+    snapshot_download(NAME, local_dir=target)
+
+    assert [request.method for request in hub.requests] == ["HEAD"]
+
+
+def test_of_files_that_partly_fail_the_others_are_placed(hub, tmp_path, monkeypatch):
+    target = tmp_path / "mine"
+    opened = HubClient.open_file
+
+    def refuse(self, repo, commit, filename, **options):
+        if filename == "config.json":
+            raise errors.MalformedAnswer("no")
+        return opened(self, repo, commit, filename, **options)
+
+    monkeypatch.setattr(HubClient, "open_file", refuse)
+
+    with pytest.raises(errors.MalformedAnswer):
+        snapshot_download(NAME, local_dir=target)
+
+    placed = {name for name in FILES if (target / name).is_file()}
+    assert placed == set(FILES) - {"config.json"}
+
+
+@pytest.mark.oracle
+def test_huggingface_hub_goes_on_with_our_folder_and_we_with_its(hub, tmp_path):
+    ours, its = tmp_path / "ours", tmp_path / "its"
+    snapshot_download(NAME, local_dir=ours)
+    huggingface_hub.snapshot_download(NAME, local_dir=its, endpoint=hub.url)
+    hub.forget()
+
+    huggingface_hub.snapshot_download(NAME, local_dir=ours, endpoint=hub.url)
+    snapshot_download(NAME, local_dir=its, cache_dir=tmp_path / "o")
+
+    assert [r.path for r in hub.requests if r.method == "GET" and "/resolve/" in r.path] == []
 
 
 @pytest.mark.oracle

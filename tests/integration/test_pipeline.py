@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -165,6 +166,32 @@ def test_a_loaded_model_and_tokenizer_are_taken(folder):
 def test_another_task_is_an_error(arguments, error):
     with pytest.raises(error):
         hubloader.pipeline(*arguments)
+
+
+def test_what_transformers_pipeline_takes_besides_is_taken(folder, classify):
+    every = classify(TEXTS, top_k=None)
+
+    assert classify(TEXTS, return_all_scores=True, num_workers=2) == every
+    assert classify(TEXTS, return_all_scores=False) == classify(TEXTS)
+    other = hubloader.pipeline(
+        model=str(folder), framework="np", use_fast=True, feature_extractor=None, num_workers=0
+    )
+    assert close(other(TEXTS), classify(TEXTS))
+
+
+def test_a_label_that_a_config_leaves_out_has_the_name_that_transformers_makes_up(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    raw = json.loads((tmp_path / "config.json").read_text())
+    count = len(raw["id2label"])
+    raw["id2label"] = {str(n): f"name {n}" for n in range(1, count + 1)}
+    raw.pop("label2id", None)
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    pipe = hubloader.pipeline(model=str(tmp_path), framework="np")
+
+    found = {answer["label"] for answer in pipe(TEXTS[0], top_k=None)}
+
+    assert found == {"LABEL_0", *(f"name {n}" for n in range(1, count))}
 
 
 def test_bad_options_are_errors(classify, folder):

@@ -127,6 +127,105 @@ def test_lora_trains_adapters_only_and_starts_where_the_model_is(model, logits):
     assert torch.allclose(adapted(input_ids=IDS, attention_mask=MASK).logits, logits, atol=1e-6)
 
 
+def test_prompt_tuning_puts_learned_words_before_the_text(fixture_hub):
+    peft = pytest.importorskip("peft")
+    model = hubloader.AutoModelForSequenceClassification.from_pretrained(
+        fixture_hub / "fixtures/bert-tiny-sentiment"
+    )
+    prompts = peft.PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3)
+
+    adapted = peft.get_peft_model(model, prompts)
+    out = adapted(input_ids=IDS, attention_mask=MASK, labels=torch.tensor([1, 0]))
+    out.loss.backward()
+
+    trained = [name for name, p in adapted.named_parameters() if p.grad is not None]
+    assert any("prompt_encoder" in name for name in trained)
+    assert out.logits.shape == (2, model.config.num_labels)
+
+
+def test_on_the_meta_device_it_is_built_without_values(folder, model, logits):
+    with torch.device("meta"):
+        empty = type(model).from_config(model.config)
+        other = type(model)(model.config)
+
+    assert {p.device.type for p in [*empty.parameters(), *other.parameters()]} == {"meta"}
+    empty.load_state_dict(model.state_dict(), assign=True)
+    assert torch.equal(empty.eval()(IDS, MASK).logits, logits)
+    assert type(model).from_pretrained(folder, device_map="meta").device.type == "meta"
+
+
+def test_its_table_of_words_grows_and_is_saved_so(model, logits, tmp_path):
+    rows = model.config.vocab_size
+
+    table = model.resize_token_embeddings(rows + 3)
+    model.resize_token_embeddings()
+
+    assert table is model.get_input_embeddings()
+    assert table.weight.shape[0] == model.config.vocab_size == rows + 3
+    assert torch.equal(model(IDS, MASK).logits, logits)
+    model(IDS.clamp_min(rows + 2), MASK)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert torch.equal(again.get_input_embeddings().weight, table.weight)
+    assert model.resize_token_embeddings(rows, pad_to_multiple_of=64).weight.shape[0] % 64 == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*does not use")
+def test_an_encoder_can_be_had_without_its_pooler(fixture_hub):
+    encoder = hubloader.AutoModel.from_pretrained(
+        fixture_hub / "fixtures/bert-tiny-sentiment", add_pooling_layer=False
+    )
+
+    assert encoder(IDS, MASK).get("pooler_output") is None
+    assert not any("pooler" in name for name in encoder.state_dict())
+
+
+def test_another_threads_words_are_its_own(model, logits):
+    from concurrent.futures import ThreadPoolExecutor
+
+    words = torch.zeros(2, 4, model.get_input_embeddings().embedding_dim)
+    expected = model(inputs_embeds=words, attention_mask=MASK).logits
+
+    def either(n):
+        given = {"inputs_embeds": words} if n % 2 else {"input_ids": IDS}
+        with torch.no_grad():
+            return model(**given, attention_mask=MASK).logits
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(either, range(24)))
+
+    assert all(
+        torch.allclose(f, expected if n % 2 else logits, atol=1e-5) for n, f in enumerate(found)
+    )
+
+
+def test_layers_can_be_computed_again_instead_of_kept(model):
+    labels = torch.tensor([1, 0])
+    model(IDS, MASK, labels=labels).loss.backward()
+    kept = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    for module in model.modules():  # dropout would draw anew
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    asked = []
+    first = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))[0]
+    next(m for m in first.modules() if isinstance(m, torch.nn.Linear)).register_forward_hook(
+        lambda *_: asked.append(1)
+    )
+
+    model.gradient_checkpointing_enable()
+    assert model.is_gradient_checkpointing
+    model.train()
+    model(IDS, MASK, labels=labels).loss.backward()
+
+    assert len(asked) == 2  # on the way there and on the way back
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    assert all(torch.allclose(grads[name], kept[name], atol=1e-6) for name in kept)
+    model.gradient_checkpointing_disable()
+    model.eval()(IDS, MASK)
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize("kind", ["LoraConfig", "IA3Config"])
 def test_adapters_know_the_task_of_an_encoder_too(folder, kind):
     peft = pytest.importorskip("peft")

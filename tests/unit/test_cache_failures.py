@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from hubloader.cache.failures import free_space, guard, translate
+from hubloader.cache import failures
+from hubloader.cache.failures import check_room, free_space, guard, translate
 from hubloader.errors import CacheError, CacheReadOnly, DiskFull, IntegrityError
 
 
@@ -63,3 +64,27 @@ def test_free_space_is_told_for_a_folder_that_is_not_there_yet(tmp_path):
 
     assert free > 0
     assert inodes is None or inodes > 0
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "needed", "files", "says"),
+    [
+        (10**9, 10**6, 10**9, 1, "1000000000 bytes are to be brought of x, and 1000000000"),
+        (10**9, 30, 5, 10, "the disk has room for 30 more"),
+        (10**9, 0, 0, 1, "the disk has room for 0 more"),
+        (10**9, None, 5, 10**9, None),
+        (None, None, 10**20, 1, None),
+        (0, 0, 0, 0, None),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_bytes_and_by_inodes(
+    monkeypatch, free, inodes, needed, files, says
+):
+    monkeypatch.setattr(failures, "free_space", lambda _: (free, inodes))
+    if says is None:
+        check_room("/", needed=needed, files=files, what=" of x")
+        return
+    with pytest.raises(DiskFull, match=says) as caught:
+        check_room("/", needed=needed, files=files, what=" of x")
+    assert caught.value.needed == needed
+    assert caught.value.hint

@@ -1,15 +1,17 @@
 """``apply_chat_template``: arguments, which template is used, and what a hostile one gets."""
 
+import datetime as dt
 import json
 import os
 import threading
+from enum import Enum
 from pathlib import Path
 
 import pytest
 
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import CorruptFile, UnsafeFile
-from hubloader.tokenizers import chat_render
+from hubloader.tokenizers import chat_process
 from hubloader.tokenizers.chat_render import render_chats
 from hubloader.tokenizers.chat_tools import tool_schema
 
@@ -175,13 +177,64 @@ def test_a_template_knows_the_users_day():
     assert render("{{ strftime_now('%Y') }}").isdigit()
 
 
-def test_values_of_other_kinds_become_jsons_own():
-    class Message(dict):
-        pass
+class Message(dict):
+    pass
 
-    assert render("{{ messages[0].a[1] }}", [Message(a=(1, 2))]) == "2"
-    with pytest.raises(TypeError, match="not bytes"):
-        render("{{ x }}", x=b"raw")
+
+class Role(str, Enum):
+    USER = "user"
+
+
+class Shaped:
+    def __init__(self, value):
+        self.value = value
+
+    def tolist(self):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "template", "text"),
+    [
+        ({1: "a", None: "b", (2, 3): "c"}, "{{ x[1] ~ x[none] ~ x[(2, 3)] }}", "abc"),
+        ((1, 2), "{{ x }}", "(1, 2)"),
+        (Message(a=(1, (2,))), "{{ x.a }}", "(1, (2,))"),
+        (b"raw", "{{ x }}", "b'raw'"),
+        (Role.USER, "{{ x == 'user' }}{{ x }}", "Trueuser"),
+        (Shaped(3), "{{ x + 1 }}", "4"),
+        (Shaped([1.5, True]), "{{ x }}", "[1.5, True]"),
+        (Message(when=dt.date(2026, 1, 2)), "{{ x.when }}", "2026-01-02"),
+        ({"e\ud800": 1 << 80}, "{{ x }}", "{'e\\ud800': 1208925819614629174706176}"),
+        (range(2), "{{ x }}", "[0, 1]"),
+    ],
+)
+def test_a_template_sees_values_as_they_were_given(value, template, text):
+    assert render(template, x=value) == text
+
+
+def test_what_cannot_be_handed_to_a_template_is_refused():
+    with pytest.raises(TypeError, match="not object"):
+        render("{{ x }}", x=object())
+
+
+def test_the_clock_is_wound_again_for_each_conversation(monkeypatch):
+    wound = []
+    restart = chat_process._Clock.restart
+    monkeypatch.setattr(
+        chat_process._Clock, "restart", lambda clock: wound.append(1) or restart(clock)
+    )
+    render("start")
+    wound.clear()
+    chats = [{"messages": [number]} for number in range(3)]
+    assert [c.text for c in render_chats("{{ messages }}", chats, {})] == ["[0]", "[1]", "[2]"]
+    assert wound == [1, 1, 1]
+
+
+def test_of_several_conversations_the_one_that_does_not_fit_is_the_error():
+    chats = [{"messages": ["a"]}, {"messages": []}, {"messages": ["b"]}]
+    with pytest.raises(ValueError, match="no element 0"):
+        render_chats("{{ messages[0].x }}", chats, {})
+    assert render("{{ 1 }}") == "1"
 
 
 HOSTILE = {
@@ -253,13 +306,18 @@ def test_output_may_grow_with_what_was_put_in():
 
 def test_a_worker_that_was_killed_is_replaced():
     render("x")
-    first = chat_render._desk.worker._process
+    first = idle()
     first.kill()
     assert render("y") == "y"
-    assert chat_render._desk.worker._process.pid != first.pid
+    assert idle().pid != first.pid
 
 
-def test_threads_share_a_worker_and_get_their_own_answers():
+def idle():
+    """Give the process that the next template would run in."""
+    return chat_process.desk.idle[-1]._process
+
+
+def test_threads_get_their_own_answers_and_few_workers_are_kept():
     answers = {}
 
     def ask(number):
@@ -271,34 +329,57 @@ def test_threads_share_a_worker_and_get_their_own_answers():
     for thread in threads:
         thread.join()
     assert answers == {number: str(number) for number in range(8)}
+    assert 1 <= len(chat_process.desk.idle) <= 4
+
+
+def test_a_template_that_takes_its_time_keeps_no_other_waiting(monkeypatch):
+    exchange = chat_process._Worker.exchange
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait_for_the_other(worker, request, *more):
+        if b"slow" in request:
+            begun.set()
+            go_on.wait()
+        return exchange(worker, request, *more)
+
+    monkeypatch.setattr(chat_process._Worker, "exchange", wait_for_the_other)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(render("slow")))
+    thread.start()
+    begun.wait()
+    assert render("quick") == "quick"
+    assert not answers
+    go_on.set()
+    thread.join()
+    assert answers == ["slow"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_forked_child_starts_a_worker_of_its_own_and_leaves_the_parents():
     render("x")
-    parents = chat_render._desk.worker._process.pid
+    parents = idle().pid
     child = os.fork()
     if child == 0:
-        good = render("{{ 1 }}") == "1" and chat_render._desk.worker._process.pid != parents
-        chat_render._close()
+        good = render("{{ 1 }}") == "1" and idle().pid != parents
+        chat_process.desk.close()
         os._exit(0 if good else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert render("{{ 2 }}") == "2"
-    assert chat_render._desk.worker._process.pid == parents
+    assert idle().pid == parents
 
 
 def test_the_worker_sees_no_environment(monkeypatch):
-    chat_render._close()
+    chat_process.desk.close()
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     render("x")
-    path = Path(f"/proc/{chat_render._desk.worker._process.pid}/environ")
+    path = Path(f"/proc/{idle().pid}/environ")
     if not path.exists():
         pytest.skip("the system does not show a process's environment")
     assert b"hf_secret" not in path.read_bytes()
 
 
 def test_without_a_python_to_run_the_error_says_so(monkeypatch):
-    chat_render._close()
+    chat_process.desk.close()
     monkeypatch.setattr("sys.executable", "")
     with pytest.raises(ImportError, match="no Python program"):
         render("x")
@@ -319,3 +400,44 @@ def test_a_function_that_does_not_say_enough_is_refused():
         tool_schema(unhinted)
     with pytest.raises(ValueError, match="no docstring"):
         tool_schema(lambda: None)
+
+
+class Unit(Enum):
+    CELSIUS = "celsius"
+    KELVIN = 1
+
+
+def look_up(place: str, unit: Unit = Unit.CELSIUS, days: list | None = None, at: int = 0):
+    """Look up the weather.
+
+    Args:
+        place: Where, as in
+            note: people say "Köln"
+            or so
+        unit: In what
+        days: Which
+        at:
+            When
+    """
+
+
+def test_a_description_may_go_on_and_hold_a_colon_and_an_enum_lists_its_values():
+    properties = tool_schema(look_up)["function"]["parameters"]["properties"]
+    assert properties == {
+        "place": {"type": "string",
+                  "description": 'Where, as in note: people say "Köln" or so'},
+        "unit": {"type": ["string", "integer"], "enum": ["celsius", 1], "description": "In what"},
+        "days": {"type": "array", "nullable": True, "description": "Which"},
+        "at": {"type": "integer", "description": "When"},
+    }  # fmt: skip
+
+
+def test_a_last_message_without_content_cannot_be_left_open(tokenizer):
+    talk = [{"role": "assistant", "tool_calls": []}]
+    with pytest.raises(ValueError, match="no content to continue"):
+        write(tokenizer, talk, continue_final_message=True)
+
+
+def test_a_conversation_may_be_empty(tokenizer):
+    """transformers raises an IndexError."""
+    assert write(tokenizer, [], add_generation_prompt=True) == "<assistant>"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hubloader.errors import (
     DiskFull,
@@ -21,7 +18,6 @@ from hubloader.errors import (
     TimedOut,
 )
 from hubloader.resolve.engine import combined
-from hubloader.resolve.transfer import divide
 from hubloader.resolve.workers import Stop, run_all
 
 
@@ -81,22 +77,6 @@ def test_what_is_the_same_of_several_files_is_said_once():
 )
 def test_the_exit_code_is_the_first_in_the_contracts_order(errors, leader):
     assert type(combined({str(n): e for n, e in enumerate(errors)})) is leader
-
-
-@given(
-    start=st.integers(0, 10**12),
-    size=st.integers(1, 10**12),
-    count=st.integers(1, 64),
-    smallest=st.integers(1, 10**9),
-)
-def test_divided_ranges_cover_everything_once_and_none_is_too_small(start, size, count, smallest):
-    parts = divide(start, start + size, count, smallest)
-
-    assert parts[0][0] == start
-    assert parts[-1][1] == start + size
-    assert all(one[1] == two[0] for one, two in itertools.pairwise(parts))
-    assert len(parts) <= count
-    assert all(end - begin >= min(size, smallest) for begin, end in parts)
 
 
 def test_every_job_runs_on_at_most_the_given_threads():

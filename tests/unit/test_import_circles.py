@@ -15,7 +15,6 @@ FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 STANDING = {  # circles closed by an import inside a function: the edge that closes each
     ("auto", "source", "locks"),
-    ("cache", "prune", "removal"),
 }
 
 

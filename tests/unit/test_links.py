@@ -10,7 +10,8 @@ from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
 from hubloader.cache import CacheStore, links
 from hubloader.cache.layout import CacheLayout
-from hubloader.cache.links import Linker, points_at
+from hubloader.cache.links import Linker
+from hubloader.cache.reading import points_at
 
 DATA = content(5000)
 MODES = ["symlink", "hardlink", "copy"]

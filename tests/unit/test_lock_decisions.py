@@ -234,6 +234,26 @@ def test_a_bill_of_materials_is_json_and_names_datasets_as_data():
     assert len(set(references)) == len(references)
 
 
+@pytest.mark.parametrize(
+    "locked",
+    [
+        (),
+        (model(license="odd-license, mit", risk=("pickle", "remote-code")),),
+        (model(), model("b", repo=RepoId.parse("gpt2"), license="")),
+        (model("d", repo=RepoId.parse("org/data", "dataset")),),
+    ],
+)
+def test_a_bill_of_materials_is_what_the_schema_of_cyclonedx_says(locked):
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    schema = pytest.importorskip("cyclonedx.schema")
+
+    text = json.dumps(bill_of_materials(Lock(locked), "1.0"))
+
+    strict = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+    assert strict.validate_str(text) is None
+    assert strict.validate_str(text.replace('"bomFormat"', '"bomFormats"')) is not None
+
+
 # pace
 
 

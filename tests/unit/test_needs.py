@@ -41,6 +41,13 @@ def test_a_tokenizer_without_tokenizer_json_needs_config_settings_and_its_vocabu
     assert wanted(QUICK_TOUR, "tokenizer") == ("config.json", "tokenizer_config.json", "vocab.txt")
 
 
+def test_a_tiktoken_vocabulary_is_brought_whatever_it_is_called():
+    names = ("config.json", "qwen.tiktoken", "more/other.tiktoken")
+
+    assert wanted(names, "tokenizer") == ("config.json", "qwen.tiktoken")
+    assert wanted((*names, "tokenizer.json"), "tokenizer") == ("config.json", "tokenizer.json")
+
+
 def test_a_tokenizer_with_tokenizer_json_needs_no_legacy_vocabulary():
     names = (*QUICK_TOUR, "tokenizer.json", "special_tokens_map.json", "merges.txt")
 

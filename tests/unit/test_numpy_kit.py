@@ -76,6 +76,22 @@ def test_a_sequence_longer_than_the_positions_is_refused():
         module(np.ones((1, 13), int))
 
 
+def test_fairseqs_positions_are_counted_without_padding():
+    kin = find("roberta")
+    module = KIT.build(kin.tasks[ENCODER], kin.config.from_json(SIZES))
+    shapes = KIT.parameters(module).items()
+    KIT.load(module, {n: np.ones(s, np.float32) for n, s in shapes})
+    padded = np.array([[5] * 10 + [1] * 6])
+    assert module(padded).shape == (1, 16, 8)
+    with pytest.raises(IndexError, match=r"16 tokens is longer than the 10 positions"):
+        module(np.full((1, 16), 5))
+
+
+def test_a_batch_of_no_texts_has_no_logits():
+    module, _ = model()
+    assert module(np.zeros((0, 4), int), np.zeros((0, 4), int)).shape == (0, 2)
+
+
 def test_no_framework_is_imported():
     program = (
         "import sys; from hubloader.nn import get_kit; get_kit('numpy');"

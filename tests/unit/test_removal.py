@@ -12,8 +12,9 @@ from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
 from hubloader.cache import CacheStore, disk, removal
 from hubloader.cache.layout import CacheLayout
-from hubloader.cache.leases import Grip, Leases, RepoLock
+from hubloader.cache.leases import Grip, Leases
 from hubloader.cache.prune import carry_out, choose, choose_named
+from hubloader.cache.repo_lock import RepoLock
 from hubloader.cache.report import scan, scan_cache_dir
 
 FILES = {"config.json": b"{}", "sub/model.safetensors": content(5000)}

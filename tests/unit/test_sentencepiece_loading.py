@@ -1,12 +1,16 @@
 """Which vocabulary file is read, what a wrong one is called, and what is saved."""
 
+import base64
+import gzip
 import json
+import pickle
 import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import CorruptFile, HubloaderError, UnknownTokenizer, UnsafeFile
@@ -33,7 +37,14 @@ def folder_of(tmp_path, files, declared="LlamaTokenizer", **settings_):
     [
         (LLAMA, VocabularyFormat.SENTENCEPIECE),
         (TIKTOKEN, VocabularyFormat.TIKTOKEN),
-        (b'{"config": {}}', VocabularyFormat.JSON),
+        (b"\xef\xbb\xbf" + TIKTOKEN, VocabularyFormat.TIKTOKEN),
+        (b'{"a": {}}', VocabularyFormat.JSON),
+        (json.dumps(TEKKEN).encode(), VocabularyFormat.TEKKEN),
+        (b'{"version": "1.0", "truncation": null}', VocabularyFormat.TOKENIZER_JSON),
+        (gzip.compress(LLAMA), VocabularyFormat.GZIP),
+        (pickle.dumps({}), VocabularyFormat.PICKLE),
+        (struct.pack("<Q", 2) + b"{}", VocabularyFormat.SAFETENSORS),
+        ("YQ== 0".encode("utf-16"), VocabularyFormat.UTF16),
         (b"version https://git-lfs.github.com/spec/v1\n", VocabularyFormat.LFS_POINTER),
         (b"<!DOCTYPE html>", VocabularyFormat.HTML),
         (b"PK\x03\x04...", VocabularyFormat.ZIP),
@@ -52,6 +63,10 @@ def test_the_format_is_told_from_the_bytes(raw, found):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
         (b"<html><body>sign in</body></html>", "a page of HTML"),
         (b'{"a": 1}', "is JSON"),
+        (b'{"version": "1.0", "truncation": null}', "is a tokenizer.json"),
+        (gzip.compress(LLAMA), "compressed by gzip"),
+        (pickle.dumps([]), "is a pickle"),
+        ("YQ== 0".encode("utf-16"), "text in UTF-16"),
         (b"PK\x03\x04zip", "zip archive"),
         (b"", "empty file"),
     ],
@@ -126,10 +141,52 @@ def test_a_text_is_framed_by_tokens_that_the_model_file_lacks(
     assert again("hello", "you")["input_ids"] == tokenizer("hello", "you")["input_ids"]
 
 
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"a" * length: -float(length) for length in range(1, 1024)}, "would copy"),
+        ({chr(0x4E00 + i) * length: 0.0 for i in range(5000) for length in range(1, 41)}, "copy"),
+        (dict.fromkeys(map(str, range((1 << 19) + 1)), 0.0), "more than 524288"),
+    ],
+)
+def test_merges_that_would_exhaust_the_machine_are_not_worked_out(scores, words):
+    with pytest.raises(UnsafeFile, match=words):
+        merges_of({text: index for index, text in enumerate(scores)}, scores)
+
+
+def test_merges_without_end_are_not_worked_out(monkeypatch):
+    monkeypatch.setattr("hubloader.tokenizers.merging.MAX_MERGES", 100)
+    scores = {"a" * length: 0.0 for length in range(1, 17)}
+    with pytest.raises(UnsafeFile, match="more than 100 ways"):
+        merges_of({text: index for index, text in enumerate(scores)}, scores)
+
+
+def test_a_vocabulary_that_merges_without_end_is_refused_by_name(tmp_path):
+    lines = [base64.b64encode(b"a" * n) + b" %d" % n for n in range(1, 1000)]
+    folder = folder_of(tmp_path, {"tokenizer.model": b"\n".join(lines)})
+    with pytest.raises(UnsafeFile, match=r"tokenizer\.model.* would copy") as caught:
+        AutoTokenizer.from_pretrained(folder)
+    assert caught.value.filename == "tokenizer.model"
+
+
 def test_a_generic_class_refuses_sentencepiece_by_name(tmp_path):
     folder = folder_of(tmp_path, {"tokenizer.model": LLAMA}, "PreTrainedTokenizerFast")
     with pytest.raises(UnknownTokenizer, match="is a SentencePiece model"):
         AutoTokenizer.from_pretrained(folder)
+
+
+def test_a_sentencepiece_model_that_no_class_claims_is_called_one(tmp_path):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA}, "FrobTokenizer")
+    with pytest.raises(UnknownTokenizer, match="is a SentencePiece model") as caught:
+        AutoTokenizer.from_pretrained(folder)
+    assert "load it through the one it is of, such as LlamaTokenizer" in caught.value.hint
+
+
+@pytest.mark.parametrize("declared", ["LlamaTokenizer", "PreTrainedTokenizerFast"])
+def test_a_tekken_vocabulary_may_be_called_tokenizer_model(tmp_path, declared):
+    folder = folder_of(tmp_path, {"tokenizer.model": json.dumps(TEKKEN).encode()}, declared)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer("[INST]", add_special_tokens=False)["input_ids"] == [3]
 
 
 def test_tokenizer_json_beside_a_model_file_is_what_is_run(tmp_path):
@@ -268,6 +325,9 @@ def test_a_damaged_tiktoken_file_is_refused_in_words(raw, words):
         {"config": {"pattern": "x", "default_num_special_tokens": 1 << 30}},
         {"config": {"pattern": "x" * 5000}},
         {"config": {"pattern": "x", "default_vocab_size": -1}},
+        {"config": {"pattern": "x", "default_vocab_size": float("inf")}},
+        {"config": {"pattern": "x", "default_num_special_tokens": float("inf")}},
+        {"special_tokens": [{"rank": float("inf"), "token_str": "<s>", "is_control": True}]},
     ],
 )
 def test_a_damaged_tekken_file_is_refused(change):
@@ -300,3 +360,18 @@ def test_a_character_map_whose_table_leads_nowhere_is_our_own_error(tmp_path):
         AutoTokenizer.from_pretrained(folder)("abc")
     except HubloaderError:
         return
+
+
+def test_an_added_token_that_is_matched_after_normalizing_keeps_its_name(tmp_path):
+    model = (TOKENIZERS / "spm-deberta" / "spm.model").read_bytes()
+    folder = folder_of(tmp_path, {"spm.model": model}, "DebertaV2Tokenizer", do_lower_case=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([AddedToken("Naïve X", normalized=True)])
+    encoded = tokenizer(["naïve x b", "b"], padding=True)
+    ids = encoded["input_ids"]
+    assert encoded.tokens() == ["[CLS]", "Naïve X", "▁b", "[SEP]"]
+    assert pickle.loads(pickle.dumps(encoded)).tokens() == encoded.tokens()
+    assert tokenizer.convert_ids_to_tokens(ids[0]) == encoded.tokens()
+    assert tokenizer.convert_ids_to_tokens(ids[0][1]) == "Naïve X"
+    assert tokenizer.convert_tokens_to_ids(encoded.tokens()) == ids[0]
+    assert tokenizer.tokenize("NAÏVE X") == ["Naïve X"]

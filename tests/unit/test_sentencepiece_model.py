@@ -42,6 +42,12 @@ def piece(text, score=0.0, kind=1):
     return field(1, field(1, text) + field(2, score) + field(3, kind))
 
 
+def character_map(units=(), texts=b"a\0"):
+    """Make a table of one block, whose first units are given."""
+    table = [*units, *range(len(units), 256)]
+    return struct.pack("<I", 4 * len(table)) + struct.pack(f"<{len(table)}I", *table) + texts
+
+
 UNKNOWN = piece("<unk>", 0.0, 2)
 
 
@@ -68,7 +74,7 @@ def test_what_the_file_leaves_out_has_protobufs_defaults():
 
 def test_trainer_and_normalizer_are_read_and_unknown_fields_skipped():
     trainer = field(3, 2) + field(35, 1) + field(40, 1) + field(45, "[UNK]") + field(7, b"en")
-    charsmap = struct.pack("<I", 4) + b"\0\0\0\0" + b"a\0"
+    charsmap = character_map()
     model = parse_sentencepiece_model(
         field(99, b"later") + UNKNOWN + piece("b") + field(2, trainer)
         + field(3, field(1, "mine") + field(2, charsmap) + field(3, 0)) + field(4, b"")
@@ -117,6 +123,20 @@ def test_every_trained_model_is_read(path):
         (piece("a") + field(2, field(3, 8)), "unknown number 8"),
         (piece("a") + field(3, field(2, b"\xff\xff\xff\xff")), "cut short"),
         (piece("a") + field(3, field(2, struct.pack("<I", 0) + b"\xff\0")), "map is not UTF-8"),
+        (piece("a") + field(3, field(2, struct.pack("<I", 0) + b"a\0")), "has no table"),
+        (
+            piece("a") + field(3, field(2, character_map([1 << 10 << 8]))),
+            "leads to unit 256 of 256",
+        ),
+        (
+            piece("a") + field(3, field(2, character_map([1 << 8 | 1 << 10, 1 << 31 | 9]))),
+            "names a text at byte 9",
+        ),
+        (
+            piece("a")
+            + field(3, field(2, character_map([1 << 8 | 1 << 10, 1 << 31 | 1], b"\xc3\xa9"))),
+            "names a text at byte 1",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused_in_words(raw, words):

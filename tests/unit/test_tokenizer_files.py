@@ -191,7 +191,7 @@ def test_sides_and_padding_saved_in_tokenizer_json_fill_in_what_nothing_else_say
     backend.save(str(tmp_path / "json" / "tokenizer.json"))
     tokenizer = load(tmp_path / "json")
     assert (tokenizer.padding_side, tokenizer.truncation_side) == ("left", "left")
-    assert (tokenizer.pad_token, tokenizer.pad_token_type_id) == ("[MASK]", 1)
+    assert (tokenizer.pad_token, tokenizer.pad_token_type_id) == ("[MASK]", 0)
     write(tmp_path / "json", "tokenizer_config.json", {"padding_side": "right"})
     assert load(tmp_path / "json").padding_side == "right"
 

@@ -33,6 +33,7 @@ __all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build", "frame", "settle"]
 
 _FILE = "tokenizer.model"
 _RANKED = ("tekken.json", "tiktoken.model")  # what may stand there instead
+_RANKED_FORMATS = frozenset({VocabularyFormat.TIKTOKEN, VocabularyFormat.TEKKEN})
 _SPACE = "▁"
 _TURNS = ("<start_of_turn>", "<end_of_turn>")  # user-defined pieces of Gemma that are special
 _FRAME = {"add_bos_token": True, "add_eos_token": False}
@@ -119,7 +120,7 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
     names = files.names()
     name = next((name for name in (_FILE, *_RANKED) if name in names), _FILE)
     raw = read_model_bytes(files, name)
-    if name in _RANKED or sniff_vocabulary(raw) is VocabularyFormat.TIKTOKEN:
+    if name in _RANKED or sniff_vocabulary(raw) in _RANKED_FORMATS:
         return build_ranked(files, name, special_of(options))
     model = model_from(raw, files, name)
     return _gemma(model, options) if kind.name == "GemmaTokenizer" else _llama(model, options)

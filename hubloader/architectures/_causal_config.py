@@ -1,0 +1,30 @@
+"""What every decoder's config says of where its tokens look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubloader.architectures._config import MAX_ROWS, Config, size, token
+
+__all__ = ["CausalConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalConfig(Config):
+    """A family whose tokens look back alone, unless its config says otherwise."""
+
+    looks_back_alone = True
+
+    vocab_size: int = size(50257, most=MAX_ROWS)
+    pad_token_id: int | None = token(None)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a token sees those after it too: models of embeddings say so."""
+        return not self.extra.get("is_causal", True)
+
+    @property
+    def score_width(self) -> int:
+        """Of what the classifier looks at: the hidden states' width, by whatever name."""
+        width: int = self.hidden_size  # type: ignore[attr-defined]  # every family has it
+        return width

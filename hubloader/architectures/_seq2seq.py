@@ -1,0 +1,119 @@
+"""What models with an encoder and a decoder have in common: inputs, and the head at the last end.
+
+Source: transformers 5.23, ``modeling_bart.py``, ``modeling_t5.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubloader.architectures._encoder import Encoder
+from hubloader.nn.blocks import last_marked
+from hubloader.nn.layer import UNTRACED, Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hubloader.nn.layer import Kit, Tensor, Trace
+
+__all__ = ["Seq2SeqForSequenceClassification", "Seq2SeqModel", "shifted", "tied_words"]
+
+
+def shifted(nn: Kit, input_ids: Tensor, first: Any) -> Tensor:
+    """Move each text one place to the right, behind ``first``: an id, or one each (B, 1)."""
+    start = nn.zeros_like(input_ids[:, :1]) + first
+    return nn.concat([start, input_ids[:, :-1]], 1)
+
+
+def tied_words(prefix: str) -> Mapping[str, str]:
+    """Both halves' words are the same table, in a bare model and inside a classifier."""
+    return {
+        f"{level}{half}.embed_tokens.weight": f"{level}shared.weight"
+        for level in ("", f"{prefix}.")
+        for half in ("encoder", "decoder")
+    }
+
+
+class Seq2SeqModel(Encoder):
+    """input_ids (B, S), decoder_input_ids (B, T) -> the decoder's hidden states (B, T, width).
+
+    A family builds ``shared``, ``encoder`` and ``decoder``.
+    """
+
+    encoder: Layer
+    decoder: Layer
+
+    def decoder_ids(self, input_ids: Tensor) -> Tensor:
+        """What the decoder reads, if it is not told: (B, S)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        *,
+        trace: Trace = UNTRACED,
+    ) -> Tensor:
+        """(B, S) and (B, T) -> (B, T, width)."""
+        if decoder_input_ids is None:
+            decoder_input_ids = self.decoder_ids(input_ids)
+        memory = self.encoder(input_ids, attention_mask, trace.of_encoder())
+        trace.encoding(memory)
+        return self.decoder(
+            decoder_input_ids, decoder_attention_mask, memory, attention_mask, trace
+        )
+
+
+class ClassificationHead(Layer):
+    """Two layers, on one state."""
+
+    def __init__(self, width: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = self.nn.Linear(width, width)
+        self.dropout = self.nn.Dropout(dropout)
+        self.out_proj = self.nn.Linear(width, labels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width) -> (B, labels)."""
+        x = self.nn.tanh(self.dense(self.dropout(x)))
+        return self.out_proj(self.dropout(x))
+
+
+class Seq2SeqForSequenceClassification(Layer):
+    """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
+
+    prefix: ClassVar[str] = "model"
+    body_class: ClassVar[type[Layer]] = Seq2SeqModel
+
+    def __init__(self, c: Any) -> None:
+        super().__init__()
+        nn = self.nn
+        setattr(self, self.prefix, nn.make(self.body_class, c))
+        self.classification_head = nn.make(
+            ClassificationHead, c.d_model, c.num_labels, c.classifier_dropout
+        )
+        self.end = c.eos_token_id
+
+    def body_ids(self, input_ids: Tensor) -> Tensor:
+        """What the decoder reads, if it is not told: (B, T)."""
+        body: Seq2SeqModel = getattr(self, self.prefix)
+        return body.decoder_ids(input_ids)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        *,
+        trace: Trace = UNTRACED,
+    ) -> Tensor:
+        """(B, T) -> (B, num_labels)."""
+        if decoder_input_ids is None:
+            decoder_input_ids = self.body_ids(input_ids)
+        body = getattr(self, self.prefix)
+        given = (input_ids, attention_mask, decoder_input_ids, decoder_attention_mask)
+        hidden = body(*given, trace=trace)
+        return self.classification_head(last_marked(self.nn, hidden, input_ids, self.end))

@@ -1,0 +1,97 @@
+"""A signal ends a run wherever it is, also where Python itself would wait."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from hubloader.cli._ending import Ending, watched
+
+BEGIN = """
+import ctypes, signal
+from hubloader.cli import _ending
+mutex, libc = ctypes.create_string_buffer(256), ctypes.CDLL(None)
+libc.pthread_mutex_lock(mutex)
+begun = []
+with _ending.watched(_ending.Ending(as_json={as_json})):
+    while True:
+        try:
+            begun or print("begun", flush=begun.append(1) is None)
+            {then}
+        except KeyboardInterrupt:
+            pass  # what a callback of a library may do
+"""
+DEAF = "libc.pthread_mutex_lock(mutex)"  # waits in C for good: Python's handler has no turn
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("then", "as_json"), [(DEAF, False), (DEAF, True), ("signal.pause()", False)]
+)
+def test_a_run_that_does_not_hear_a_signal_is_left(
+    number: signal.Signals, then: str, as_json: bool
+) -> None:
+    code = BEGIN.format(as_json=as_json, then=then)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + number
+    if as_json:
+        document = json.loads(out)
+        assert (document["ok"], document["exit_code"]) == (False, 128 + number)
+        assert document["errors"][0]["kind"] == "Interrupted"
+    else:
+        assert err.startswith("error: interrupted\n")
+
+
+def test_all_is_as_it_was_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    with watched(Ending(as_json=False)):
+        assert signal.getsignal(signal.SIGTERM) != before
+
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_thread_that_runs_a_command_leaves_signals_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def run() -> None:
+        with watched(Ending(as_json=False)):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+    assert seen == [before]
+
+
+def test_the_version_is_printed_without_what_commands_need() -> None:
+    code = "import sys; from hubloader.cli.main import run; run(['--version']); print(*sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    version, modules = done.stdout.splitlines()
+    assert version.startswith("hubloader ")
+    assert {"click", "hubloader.settings", "hubloader.errors"} & set(modules.split()) == set()
+    option = subprocess.run(
+        [sys.executable, "-m", "hubloader", "-q", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert option.stdout.splitlines() == [version]
