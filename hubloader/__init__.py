@@ -27,6 +27,34 @@ if TYPE_CHECKING:
     from hubloader.auto.encoder import AutoModel as AutoModel
     from hubloader.auto.encoder import NpAutoModel as NpAutoModel
     from hubloader.auto.encoder import TFAutoModel as TFAutoModel
+    from hubloader.auto.head_models import AutoModelForMaskedLM as AutoModelForMaskedLM
+    from hubloader.auto.head_models import AutoModelForMultipleChoice as AutoModelForMultipleChoice
+    from hubloader.auto.head_models import (
+        AutoModelForQuestionAnswering as AutoModelForQuestionAnswering,
+    )
+    from hubloader.auto.head_models import (
+        AutoModelForTokenClassification as AutoModelForTokenClassification,
+    )
+    from hubloader.auto.head_models import NpAutoModelForMaskedLM as NpAutoModelForMaskedLM
+    from hubloader.auto.head_models import (
+        NpAutoModelForMultipleChoice as NpAutoModelForMultipleChoice,
+    )
+    from hubloader.auto.head_models import (
+        NpAutoModelForQuestionAnswering as NpAutoModelForQuestionAnswering,
+    )
+    from hubloader.auto.head_models import (
+        NpAutoModelForTokenClassification as NpAutoModelForTokenClassification,
+    )
+    from hubloader.auto.head_models import TFAutoModelForMaskedLM as TFAutoModelForMaskedLM
+    from hubloader.auto.head_models import (
+        TFAutoModelForMultipleChoice as TFAutoModelForMultipleChoice,
+    )
+    from hubloader.auto.head_models import (
+        TFAutoModelForQuestionAnswering as TFAutoModelForQuestionAnswering,
+    )
+    from hubloader.auto.head_models import (
+        TFAutoModelForTokenClassification as TFAutoModelForTokenClassification,
+    )
     from hubloader.auto.locks import lock as lock
     from hubloader.auto.locks import sync as sync
     from hubloader.auto.pipeline import pipeline as pipeline
@@ -40,12 +68,24 @@ __version__ = "0.1.0"
 _HOMES = {
     "AutoConfig": "auto.config",
     "AutoModel": "auto.encoder",
+    "AutoModelForMaskedLM": "auto.head_models",
+    "AutoModelForMultipleChoice": "auto.head_models",
+    "AutoModelForQuestionAnswering": "auto.head_models",
     "AutoModelForSequenceClassification": "auto.classifier",
+    "AutoModelForTokenClassification": "auto.head_models",
     "AutoTokenizer": "auto.tokenizer",
     "NpAutoModel": "auto.encoder",
+    "NpAutoModelForMaskedLM": "auto.head_models",
+    "NpAutoModelForMultipleChoice": "auto.head_models",
+    "NpAutoModelForQuestionAnswering": "auto.head_models",
     "NpAutoModelForSequenceClassification": "auto.classifier",
+    "NpAutoModelForTokenClassification": "auto.head_models",
     "TFAutoModel": "auto.encoder",
+    "TFAutoModelForMaskedLM": "auto.head_models",
+    "TFAutoModelForMultipleChoice": "auto.head_models",
+    "TFAutoModelForQuestionAnswering": "auto.head_models",
     "TFAutoModelForSequenceClassification": "auto.classifier",
+    "TFAutoModelForTokenClassification": "auto.head_models",
     "hf_hub_download": "auto.downloads",
     "lock": "auto.locks",
     "pipeline": "auto.pipeline",

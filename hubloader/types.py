@@ -183,7 +183,7 @@ class Mode(enum.Enum):
     FORCE = "fetch again even what is cached"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a repository has 100,000
 class Entry:
     """A file as the Hub knows it.
 

@@ -1,10 +1,10 @@
 """Capture what transformers 4.57 makes of the tokenizer fixtures.
 
-Run it with a Python that has transformers 4.57.6 (no framework is needed)::
+Run it with a Python that has what golden-requirements.txt, beside it, lists (no framework)::
 
-    PYTHON_WITH_TRANSFORMERS_457 scripts/capture_golden.py [CASE ...]
+    goldens/bin/python scripts/capture_golden.py [CASE ...]
 
-RoFormer's case wants the package rjieba beside it. With names, only those cases are captured anew.
+RoFormer's case alone wants rjieba. With names, only those cases are captured anew.
 It writes cache_fixtures/goldens/tokenizers/*.json and MANIFEST.json beside them. The cases are in
 cache_fixtures/goldens/tokenizer_cases.json, the texts in texts.json.
 """
@@ -86,7 +86,7 @@ def main() -> None:
             golden = capture(tokenizer, texts if case.get("texts", True) else texts[:3])
         (out / f"{name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n", "ascii")
     manifest = {
-        "command": "PYTHON_WITH_TRANSFORMERS_457 scripts/capture_golden.py",
+        "command": "goldens/bin/python scripts/capture_golden.py",
         "python": platform.python_version(),
         "tokenizers": tokenizers.__version__,
         "transformers": transformers.__version__,

@@ -1,8 +1,8 @@
 """Capture what transformers 4.57 makes of the SentencePiece, tiktoken and tekken fixtures.
 
-Run it with a Python that has transformers 4.57.6, sentencepiece, protobuf and tiktoken::
+Run it with a Python that has what golden-requirements.txt, beside it, lists (no framework)::
 
-    PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py [CASE ...]
+    goldens/bin/python scripts/capture_sentencepiece.py [CASE ...]
 
 With names, only those cases are captured anew. It writes
 cache_fixtures/goldens/sentencepiece/*.json and MANIFEST.json beside them. The cases are
@@ -52,7 +52,7 @@ def main() -> None:
                 golden["more"] = [capture_golden.call(tokenizer, *more) for more in case["more"]]
         (out / f"{name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n", "ascii")
     manifest = {
-        "command": "PYTHON_WITH_TRANSFORMERS_457 scripts/capture_sentencepiece.py",
+        "command": "goldens/bin/python scripts/capture_sentencepiece.py",
         "python": platform.python_version(),
         **{
             name: version(name)

@@ -9,10 +9,25 @@ from __future__ import annotations
 from hubloader.architectures._config import Config
 from hubloader.architectures._entry import (
     ENCODER,
+    MASKED_LM,
+    MULTIPLE_CHOICE,
+    QUESTION_ANSWERING,
     SEQUENCE_CLASSIFICATION,
+    TOKEN_CLASSIFICATION,
     Architecture,
     find,
     supported,
 )
 
-__all__ = ["ENCODER", "SEQUENCE_CLASSIFICATION", "Architecture", "Config", "find", "supported"]
+__all__ = [
+    "ENCODER",
+    "MASKED_LM",
+    "MULTIPLE_CHOICE",
+    "QUESTION_ANSWERING",
+    "SEQUENCE_CLASSIFICATION",
+    "TOKEN_CLASSIFICATION",
+    "Architecture",
+    "Config",
+    "find",
+    "supported",
+]

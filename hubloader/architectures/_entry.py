@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ENCODER",
     "ENTRY_POINTS",
+    "MASKED_LM",
+    "MULTIPLE_CHOICE",
+    "QUESTION_ANSWERING",
     "SEQUENCE_CLASSIFICATION",
+    "TOKEN_CLASSIFICATION",
     "Architecture",
     "find",
     "supported",
@@ -33,9 +37,20 @@ __all__ = [
 
 ENCODER = "encoder"
 SEQUENCE_CLASSIFICATION = "sequence-classification"
+TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105  a token of text
+QUESTION_ANSWERING = "question-answering"
+MASKED_LM = "masked-lm"
+MULTIPLE_CHOICE = "multiple-choice"
 ENTRY_POINTS = "hubloader.architectures"
 
-_SUFFIXES = {ENCODER: "Model", SEQUENCE_CLASSIFICATION: "ForSequenceClassification"}
+_SUFFIXES = {
+    ENCODER: "Model",
+    SEQUENCE_CLASSIFICATION: "ForSequenceClassification",
+    TOKEN_CLASSIFICATION: "ForTokenClassification",
+    QUESTION_ANSWERING: "ForQuestionAnswering",
+    MASKED_LM: "ForMaskedLM",
+    MULTIPLE_CHOICE: "ForMultipleChoice",
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,9 @@ class Architecture:
         config: reads config.json, strictly.
         prefix: where the encoder sits inside a task's model, ``"bert"``: a checkpoint of the bare
             encoder has its names without ``"bert."``.
-        tasks: task -> layer; ``"encoder"`` and ``"sequence-classification"``.
+        tasks: task -> layer; ``"encoder"``, ``"sequence-classification"``, ….
         class_prefix: what transformers' class names begin with, ``"Bert"``.
+        suffixes: task -> what a class name ends with, where it is not what it is elsewhere.
         renames: (regular expression, replacement) for checkpoint names that changed over the years,
             tried in order on every name (besides ``gamma``/``beta``, which hold for all families).
         splits: (regular expression, replacements) for arrays that older checkpoints join along
@@ -69,6 +85,7 @@ class Architecture:
     prefix: str
     tasks: Mapping[str, type[Layer]]
     class_prefix: str
+    suffixes: Mapping[str, str] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tied: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +96,8 @@ class Architecture:
     @property
     def class_names(self) -> dict[str, str]:
         """Task -> transformers' class name: ``BertModel``, ``BertForSequenceClassification``."""
-        return {task: f"{self.class_prefix}{_SUFFIXES[task]}" for task in self.tasks}
+        suffixes = {**_SUFFIXES, **self.suffixes}
+        return {task: f"{self.class_prefix}{suffixes[task]}" for task in self.tasks}
 
     @property
     def config_name(self) -> str:

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, activation, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    MaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    Transform,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertForSequenceClassification,
@@ -145,11 +153,46 @@ class AlbertForSequenceClassification(BertForSequenceClassification):
     prefix = "albert"
 
 
+class AlbertPredictions(Transform):
+    """Narrower, bent, normalised, then the words."""
+
+    bias: Tensor
+
+    def __init__(self, c: AlbertConfig) -> None:
+        super().__init__(c, c.embedding_size, c.hidden_act)
+        self.nn.weight(self, "bias", (c.vocab_size,))
+
+
+class AlbertMaskedWords(MaskedLM):
+    """Masked words, under ``predictions``."""
+
+    def __init__(self, c: AlbertConfig) -> None:
+        super().__init__(c)
+        self.predictions = self.nn.make(AlbertPredictions, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        return self.nn.unembed(self.predictions(hidden), self.words) + self.predictions.bias
+
+
 ARCHITECTURE = replace(
     bert.ARCHITECTURE,
     model_type="albert",
     config=AlbertConfig,
     prefix="albert",
     class_prefix="Albert",
-    tasks={ENCODER: AlbertModel, SEQUENCE_CLASSIFICATION: AlbertForSequenceClassification},
+    tasks={
+        ENCODER: AlbertModel,
+        SEQUENCE_CLASSIFICATION: AlbertForSequenceClassification,
+        **heads(
+            __name__,
+            "Albert",
+            AlbertModel,
+            "albert",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=AlbertMaskedWords,
+            choices=MultipleChoice,
+        ),
+    },
 )

@@ -18,6 +18,13 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.nn.blocks import (
     activate,
     backward_mask,
@@ -303,6 +310,19 @@ ARCHITECTURE = Architecture(
     config=BertConfig,
     prefix="bert",
     class_prefix="Bert",
-    tasks={ENCODER: BertModel, SEQUENCE_CLASSIFICATION: BertForSequenceClassification},
+    tasks={
+        ENCODER: BertModel,
+        SEQUENCE_CLASSIFICATION: BertForSequenceClassification,
+        **heads(
+            __name__,
+            "Bert",
+            BertModel,
+            "bert",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
     takes_besides=("inputs_embeds", "position_ids"),
 )

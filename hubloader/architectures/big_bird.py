@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, activation, flag, size, word
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import ClsMaskedLM, MultipleChoice, TokenClassification, heads
 from hubloader.architectures.bert import (
     BertAttention,
     BertConfig,
@@ -221,5 +222,18 @@ ARCHITECTURE = replace(
     model_type="big_bird",
     config=BigBirdConfig,
     class_prefix="BigBird",
-    tasks={ENCODER: BigBirdModel, SEQUENCE_CLASSIFICATION: BigBirdForSequenceClassification},
+    tasks={
+        ENCODER: BigBirdModel,
+        SEQUENCE_CLASSIFICATION: BigBirdForSequenceClassification,
+        **heads(
+            __name__,
+            "BigBird",
+            BigBirdModel,
+            "bert",
+            pooler=True,
+            tokens=TokenClassification,
+            words=ClsMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 from hubloader.architectures import bert
 from hubloader.architectures._config import Config, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    GeneratorMaskedLM,
+    LastTokenChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertAttention,
     BertConfig,
@@ -224,5 +231,18 @@ ARCHITECTURE = replace(
     config=ConvBertConfig,
     prefix="convbert",
     class_prefix="ConvBert",
-    tasks={ENCODER: ConvBertModel, SEQUENCE_CLASSIFICATION: ConvBertForSequenceClassification},
+    tasks={
+        ENCODER: ConvBertModel,
+        SEQUENCE_CLASSIFICATION: ConvBertForSequenceClassification,
+        **heads(
+            __name__,
+            "ConvBert",
+            ConvBertModel,
+            "convbert",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=GeneratorMaskedLM,
+            choices=LastTokenChoice,
+        ),
+    },
 )

@@ -6,6 +6,13 @@ from dataclasses import replace
 
 from hubloader.architectures import roberta
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    LMHeadMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.roberta import RobertaForSequenceClassification, RobertaModel
 
 
@@ -18,5 +25,18 @@ class Data2VecTextForSequenceClassification(RobertaForSequenceClassification):
 ARCHITECTURE = replace(
     roberta.ARCHITECTURE.renamed("data2vec-text", "Data2VecText"),
     prefix="data2vec_text",
-    tasks={ENCODER: RobertaModel, SEQUENCE_CLASSIFICATION: Data2VecTextForSequenceClassification},
+    tasks={
+        ENCODER: RobertaModel,
+        SEQUENCE_CLASSIFICATION: Data2VecTextForSequenceClassification,
+        **heads(
+            __name__,
+            "Data2VecText",
+            RobertaModel,
+            "data2vec_text",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=LMHeadMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
 )

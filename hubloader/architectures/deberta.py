@@ -13,7 +13,9 @@ from hubloader.architectures import deberta_v2
 from hubloader.architectures._config import MAX_ROWS, size, split_words
 from hubloader.architectures._deberta_v2_config import DebertaV2Config
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification, heads
 from hubloader.architectures.deberta_v2 import (
+    DebertaMaskedWords,
     DebertaV2Attention,
     DebertaV2Encoder,
     DebertaV2ForSequenceClassification,
@@ -155,6 +157,19 @@ ARCHITECTURE = replace(
     model_type="deberta",
     config=DebertaConfig,
     class_prefix="Deberta",
-    tasks={ENCODER: DebertaModel, SEQUENCE_CLASSIFICATION: DebertaForSequenceClassification},
+    tasks={
+        ENCODER: DebertaModel,
+        SEQUENCE_CLASSIFICATION: DebertaForSequenceClassification,
+        **heads(
+            __name__,
+            "Deberta",
+            DebertaModel,
+            "deberta",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=DebertaMaskedWords,
+        ),
+    },
     ignored_unexpected=("position_embeddings",),
 )

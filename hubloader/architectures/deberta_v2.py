@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hubloader.architectures._deberta_v2_config import DebertaV2Config
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import BertIntermediate, BertResidual
+from hubloader.errors import UnsupportedArchitecture
 from hubloader.nn.blocks import (
     activate,
     check_length,
@@ -328,12 +336,50 @@ class DebertaV2ForSequenceClassification(Layer):
         return self.classifier(self.dropout(self.pooler(hidden)))
 
 
+class DebertaMaskedWords(ClsMaskedLM):
+    """Masked words, by the head that all but a few checkpoints have."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        if c.extra.get("legacy") is False:
+            raise UnsupportedArchitecture(
+                "legacy: false, a head for masked words that few have, is not implemented here",
+                hint="it needs transformers, on PyTorch: pip install transformers",
+            )
+        super().__init__(c)
+
+
+class DebertaV2Choice(MultipleChoice):
+    """The first token through one more layer."""
+
+    def __init__(self, c: DebertaV2Config) -> None:
+        super().__init__(c)
+        self.pooler = self.nn.make(ContextPooler, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        return self.classifier(self.dropout(self.pooler(hidden)))
+
+
 ARCHITECTURE = Architecture(
     model_type="deberta-v2",
     config=DebertaV2Config,
     prefix="deberta",
     class_prefix="DebertaV2",
-    tasks={ENCODER: DebertaV2Model, SEQUENCE_CLASSIFICATION: DebertaV2ForSequenceClassification},
+    tasks={
+        ENCODER: DebertaV2Model,
+        SEQUENCE_CLASSIFICATION: DebertaV2ForSequenceClassification,
+        **heads(
+            __name__,
+            "DebertaV2",
+            DebertaV2Model,
+            "deberta",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=DebertaMaskedWords,
+            choices=DebertaV2Choice,
+        ),
+    },
     ignored_unexpected=("position_embeddings", "mask_predictions"),
     takes_besides=("inputs_embeds", "position_ids"),
 )

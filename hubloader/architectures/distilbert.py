@@ -16,6 +16,14 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import (
+    Bias,
+    MaskedLM,
+    PreClassifiedChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.nn.blocks import activate, check_length, key_mask, merge_heads, split_heads
 from hubloader.nn.layer import UNTRACED, Layer
 
@@ -195,11 +203,41 @@ class DistilBertForSequenceClassification(Layer):
         return self.classifier(self.dropout(x))
 
 
+class DistilBertMaskedWords(MaskedLM):
+    """Masked words."""
+
+    def __init__(self, c: DistilBertConfig) -> None:
+        super().__init__(c)
+        self.vocab_transform = self.nn.Linear(c.dim, c.dim)
+        self.vocab_layer_norm = self.nn.LayerNorm(c.dim, eps=1e-12)
+        self.vocab_projector = self.nn.make(Bias, c.vocab_size)
+        self.activation = c.activation
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, dim) -> (B, T, vocab_size)."""
+        x = activate(self.nn, self.activation, self.vocab_transform(hidden))
+        return self.vocab_projector(self.vocab_layer_norm(x), self.words)
+
+
 ARCHITECTURE = Architecture(
     model_type="distilbert",
     config=DistilBertConfig,
     prefix="distilbert",
     class_prefix="DistilBert",
-    tasks={ENCODER: DistilBertModel, SEQUENCE_CLASSIFICATION: DistilBertForSequenceClassification},
+    tasks={
+        ENCODER: DistilBertModel,
+        SEQUENCE_CLASSIFICATION: DistilBertForSequenceClassification,
+        **heads(
+            __name__,
+            "DistilBert",
+            DistilBertModel,
+            "distilbert",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=DistilBertMaskedWords,
+            choices=PreClassifiedChoice,
+        ),
+    },
     takes_besides=("inputs_embeds", "position_ids"),
 )

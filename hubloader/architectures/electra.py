@@ -6,8 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hubloader.architectures import bert
-from hubloader.architectures._config import size
+from hubloader.architectures._config import flag, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    GeneratorMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
+from hubloader.architectures._summary import SequenceSummary, activation_or_none, summary_type
 from hubloader.architectures.bert import BertConfig, BertModel
 from hubloader.architectures.roberta import (
     RobertaClassificationHead,
@@ -26,6 +34,12 @@ class ElectraConfig(BertConfig):
     hidden_size: int = size(256)
     num_attention_heads: int = size(4)
     intermediate_size: int = size(1024)
+    summary_type: str = summary_type("first")
+    summary_use_proj: bool = flag(True)
+    summary_activation: str | None = activation_or_none("gelu")
+    summary_last_dropout: float = share(0.1)
+    summary_first_dropout: float = share(0.0)
+    summary_proj_to_labels: bool = flag(False)
 
     @property
     def embedding_width(self) -> int:
@@ -62,11 +76,38 @@ class ElectraForSequenceClassification(RobertaForSequenceClassification):
     prefix = "electra"
 
 
+class ElectraChoice(MultipleChoice):
+    """The first token through a summary, and then one more layer."""
+
+    pools = False
+
+    def __init__(self, c: ElectraConfig) -> None:
+        super().__init__(c)
+        self.sequence_summary = self.nn.make(SequenceSummary, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        return self.classifier(self.sequence_summary(hidden))
+
+
 ARCHITECTURE = replace(
     bert.ARCHITECTURE,
     model_type="electra",
     config=ElectraConfig,
     prefix="electra",
     class_prefix="Electra",
-    tasks={ENCODER: ElectraModel, SEQUENCE_CLASSIFICATION: ElectraForSequenceClassification},
+    tasks={
+        ENCODER: ElectraModel,
+        SEQUENCE_CLASSIFICATION: ElectraForSequenceClassification,
+        **heads(
+            __name__,
+            "Electra",
+            ElectraModel,
+            "electra",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=GeneratorMaskedLM,
+            choices=ElectraChoice,
+        ),
+    },
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import flag, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -97,5 +104,18 @@ ARCHITECTURE = replace(
     config=ErnieConfig,
     prefix="ernie",
     class_prefix="Ernie",
-    tasks={ENCODER: ErnieModel, SEQUENCE_CLASSIFICATION: ErnieForSequenceClassification},
+    tasks={
+        ENCODER: ErnieModel,
+        SEQUENCE_CLASSIFICATION: ErnieForSequenceClassification,
+        **heads(
+            __name__,
+            "Ernie",
+            ErnieModel,
+            "ernie",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
 )

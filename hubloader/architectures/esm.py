@@ -17,6 +17,7 @@ from hubloader.architectures._config import (
     token,
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import LMHeadMaskedLM, TokenClassification, heads
 from hubloader.architectures.bert import (
     BertConfig,
     BertEncoder,
@@ -238,7 +239,11 @@ ARCHITECTURE = replace(
     config=EsmConfig,
     prefix="esm",
     class_prefix="Esm",
-    tasks={ENCODER: EsmModel, SEQUENCE_CLASSIFICATION: EsmForSequenceClassification},
+    tasks={
+        ENCODER: EsmModel,
+        SEQUENCE_CLASSIFICATION: EsmForSequenceClassification,
+        **heads(__name__, "Esm", EsmModel, "esm", tokens=TokenClassification, words=LMHeadMaskedLM),
+    },
     ignored_missing=(r"(?:^|\.)contact_head\.",),
     ignored_unexpected=(r"position_embeddings\.weight$", r"rotary_embeddings\.inv_freq$"),
     takes_besides=(),

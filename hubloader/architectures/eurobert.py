@@ -9,6 +9,7 @@ from hubloader.architectures._config import MAX_ROWS, amount, flag, optional, si
 from hubloader.architectures._decoder import Decoder
 from hubloader.architectures._decoder_config import DecoderConfig
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import MaskedLM, TokenClassification, heads, ties_words
 from hubloader.nn.blocks import mean_of_tokens
 from hubloader.nn.layer import UNTRACED, Layer
 
@@ -91,10 +92,41 @@ class EuroBertForSequenceClassification(Layer):
         return self.judge(mean_of_tokens(self.nn, hidden, attention_mask))
 
 
+class EuroBertMaskedWords(MaskedLM):
+    """Masked words, whose table most checkpoints have of their own."""
+
+    pools = None
+
+    def __init__(self, c: EuroBertConfig) -> None:
+        super().__init__(c)
+        tied = ties_words(c, default=False)
+        self.lm_head = (
+            None if tied else self.nn.Linear(c.hidden_size, c.vocab_size, bias=c.mlp_bias)
+        )
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        if self.lm_head is not None:
+            return self.lm_head(hidden)
+        return self.nn.unembed(hidden, self.body.embed_tokens)
+
+
 ARCHITECTURE = Architecture(
     model_type="eurobert",
     config=EuroBertConfig,
     prefix="model",
     class_prefix="EuroBert",
-    tasks={ENCODER: EuroBertModel, SEQUENCE_CLASSIFICATION: EuroBertForSequenceClassification},
+    tasks={
+        ENCODER: EuroBertModel,
+        SEQUENCE_CLASSIFICATION: EuroBertForSequenceClassification,
+        **heads(
+            __name__,
+            "EuroBert",
+            EuroBertModel,
+            "model",
+            pooler=None,
+            tokens=TokenClassification,
+            words=EuroBertMaskedWords,
+        ),
+    },
 )

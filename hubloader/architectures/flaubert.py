@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 from hubloader.architectures import xlm
 from hubloader.architectures._config import flag
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures.xlm import XLMConfig, XLMForSequenceClassification, XLMModel
+from hubloader.architectures._heads import (
+    QuestionAnswering,
+    SummaryMultipleChoice,
+    TokenClassification,
+    heads,
+)
+from hubloader.architectures.xlm import (
+    XLMConfig,
+    XLMForSequenceClassification,
+    XLMMaskedWords,
+    XLMModel,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +48,19 @@ ARCHITECTURE = replace(
     model_type="flaubert",
     config=FlaubertConfig,
     class_prefix="Flaubert",
-    tasks={ENCODER: FlaubertModel, SEQUENCE_CLASSIFICATION: FlaubertForSequenceClassification},
+    tasks={
+        ENCODER: FlaubertModel,
+        SEQUENCE_CLASSIFICATION: FlaubertForSequenceClassification,
+        **heads(
+            __name__,
+            "Flaubert",
+            FlaubertModel,
+            "transformer",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=XLMMaskedWords,
+            choices=SummaryMultipleChoice,
+        ),
+    },
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, Config, activation, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -129,6 +136,20 @@ ARCHITECTURE = replace(
     config=FNetConfig,
     prefix="fnet",
     class_prefix="FNet",
-    tasks={ENCODER: FNetModel, SEQUENCE_CLASSIFICATION: FNetForSequenceClassification},
+    tasks={
+        ENCODER: FNetModel,
+        SEQUENCE_CLASSIFICATION: FNetForSequenceClassification,
+        **heads(
+            __name__,
+            "FNet",
+            FNetModel,
+            "fnet",
+            pooler=True,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
     ignored_unexpected=(r"\.dft_mat_(?:hidden|seq)$",),
 )

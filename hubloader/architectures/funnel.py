@@ -23,7 +23,20 @@ from hubloader.architectures._config import (
     word,
 )
 from hubloader.architectures._encoder import Encoder
-from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._entry import (
+    ENCODER,
+    MULTIPLE_CHOICE,
+    SEQUENCE_CLASSIFICATION,
+    Architecture,
+)
+from hubloader.architectures._heads import (
+    Bias,
+    MaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.nn.blocks import activate, merge_heads, rotary_frequencies, split_heads
 from hubloader.nn.layer import UNTRACED, Layer, Trace
 
@@ -464,14 +477,14 @@ class FunnelModel(FunnelBaseModel):
 class FunnelClassificationHead(Layer):
     """The first token through one more layer."""
 
-    def __init__(self, c: FunnelConfig) -> None:
+    def __init__(self, c: FunnelConfig, answers: int) -> None:
         super().__init__()
         self.linear_hidden = self.nn.Linear(c.d_model, c.d_model)
         self.dropout = self.nn.Dropout(c.hidden_dropout)
-        self.linear_out = self.nn.Linear(c.d_model, c.num_labels)
+        self.linear_out = self.nn.Linear(c.d_model, answers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, d_model) -> (B, num_labels)."""
+        """(B, d_model) -> (B, answers)."""
         return self.linear_out(self.dropout(self.nn.tanh(self.linear_hidden(x))))
 
 
@@ -481,7 +494,7 @@ class FunnelForSequenceClassification(Layer):
     def __init__(self, c: FunnelConfig) -> None:
         super().__init__()
         self.funnel = self.nn.make(FunnelBaseModel, c)
-        self.classifier = self.nn.make(FunnelClassificationHead, c)
+        self.classifier = self.nn.make(FunnelClassificationHead, c, c.num_labels)
 
     def forward(
         self,
@@ -496,11 +509,55 @@ class FunnelForSequenceClassification(Layer):
         return self.classifier(hidden[:, 0])
 
 
+class FunnelMaskedWords(MaskedLM):
+    """Masked words, of the hidden states as they are."""
+
+    pools = None
+
+    def __init__(self, c: FunnelConfig) -> None:
+        super().__init__(c)
+        self.lm_head = self.nn.make(Bias, c.vocab_size)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) -> (B, T, vocab_size)."""
+        return self.lm_head(hidden, self.words)
+
+
+class FunnelForMultipleChoice(MultipleChoice):
+    """Inputs (B, choices, T) -> logits of the choices: (B, choices)."""
+
+    model_class = FunnelBaseModel
+    prefix = "funnel"
+    pools = None
+
+    def __init__(self, c: FunnelConfig) -> None:
+        super().__init__(c)
+        self.classifier = self.nn.make(FunnelClassificationHead, c, 1)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, S, d_model) -> (B * choices, 1)."""
+        return self.classifier(hidden[:, 0])
+
+
 ARCHITECTURE = Architecture(
     model_type="funnel",
     config=FunnelConfig,
     prefix="funnel",
     class_prefix="Funnel",
-    tasks={ENCODER: FunnelModel, SEQUENCE_CLASSIFICATION: FunnelForSequenceClassification},
+    tasks={
+        ENCODER: FunnelModel,
+        SEQUENCE_CLASSIFICATION: FunnelForSequenceClassification,
+        **heads(
+            __name__,
+            "Funnel",
+            FunnelModel,
+            "funnel",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=FunnelMaskedWords,
+        ),
+        MULTIPLE_CHOICE: FunnelForMultipleChoice,
+    },
     ignored_unexpected=(r"^(?:funnel\.)?decoder\.",),
 )

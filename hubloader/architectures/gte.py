@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubloader.architectures._config import MAX_ROWS, activation, share, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import Bias, LMHeadMaskedLM, TokenClassification, heads
 from hubloader.architectures.nomic_bert import (
     NomicBertConfig,
     NomicBertForSequenceClassification,
@@ -14,6 +15,7 @@ from hubloader.architectures.nomic_bert import (
     NomicBertMLP,
     NomicBertModel,
 )
+from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor
@@ -67,12 +69,36 @@ class GteForSequenceClassification(NomicBertForSequenceClassification):
     prefix = "gte"
 
 
+class GteLMHead(Layer):
+    """Project, GELU, normalise, then the words."""
+
+    def __init__(self, c: GteConfig) -> None:
+        super().__init__()
+        self.dense = self.nn.Linear(c.hidden_size, c.hidden_size)
+        self.layer_norm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.decoder = self.nn.make(Bias, c.vocab_size)
+
+    def forward(self, hidden: Tensor, words: Any) -> Tensor:
+        """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
+        return self.decoder(self.layer_norm(self.nn.gelu(self.dense(hidden))), words)
+
+
+class GteMaskedWords(LMHeadMaskedLM):
+    """Masked words, under ``lm_head``."""
+
+    head_class = GteLMHead
+
+
 ARCHITECTURE = Architecture(
     model_type="gte",
     config=GteConfig,
     prefix="gte",
     class_prefix="Gte",
-    tasks={ENCODER: GteModel, SEQUENCE_CLASSIFICATION: GteForSequenceClassification},
+    tasks={
+        ENCODER: GteModel,
+        SEQUENCE_CLASSIFICATION: GteForSequenceClassification,
+        **heads(__name__, "Gte", GteModel, "gte", tokens=TokenClassification, words=GteMaskedWords),
+    },
     renames=(
         (r"^new\.", ""),
         (r"(^|\.)encoder\.layer\.", r"\1layers."),

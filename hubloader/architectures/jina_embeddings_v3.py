@@ -19,6 +19,12 @@ from hubloader.architectures._config import (
     token,
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import (
+    LMHeadMaskedLM,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.nomic_bert import NomicBertConfig, NomicBertLayer, NomicBertModel
 from hubloader.architectures.roberta import RobertaForSequenceClassification
 from hubloader.nn.blocks import activate
@@ -96,6 +102,15 @@ ARCHITECTURE = Architecture(
     tasks={
         ENCODER: JinaEmbeddingsV3Model,
         SEQUENCE_CLASSIFICATION: JinaEmbeddingsV3ForSequenceClassification,
+        **heads(
+            __name__,
+            "JinaEmbeddingsV3",
+            JinaEmbeddingsV3Model,
+            "roberta",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=LMHeadMaskedLM,
+        ),
     },
     renames=(
         (r"(^|\.)emb_ln\.", r"\1embeddings.LayerNorm."),

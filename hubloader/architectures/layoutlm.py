@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import ClsMaskedLM, TokenClassification, heads
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -120,5 +121,17 @@ ARCHITECTURE = replace(
     config=LayoutLMConfig,
     prefix="layoutlm",
     class_prefix="LayoutLM",
-    tasks={ENCODER: LayoutLMModel, SEQUENCE_CLASSIFICATION: LayoutLMForSequenceClassification},
+    tasks={
+        ENCODER: LayoutLMModel,
+        SEQUENCE_CLASSIFICATION: LayoutLMForSequenceClassification,
+        **heads(
+            __name__,
+            "LayoutLM",
+            LayoutLMModel,
+            "layoutlm",
+            pooler=True,
+            tokens=TokenClassification,
+            words=ClsMaskedLM,
+        ),
+    },
 )

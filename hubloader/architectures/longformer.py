@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hubloader.architectures import roberta
 from hubloader.architectures._config import MAX_ROWS, checked, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    LMHeadMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertAttention,
     BertEncoder,
@@ -303,12 +310,68 @@ class LongformerForSequenceClassification(RobertaForSequenceClassification):
         return self.classifier(self.encoder(*inputs, trace=trace))
 
 
+def _separators_before(nn: Any, input_ids: Tensor, separator: int | None) -> Tensor:
+    """How many separators stand before each token, and at it: (B, T) int."""
+    return nn.cumsum(nn.cast_int(input_ids == separator), 1)
+
+
+class LongformerAnswers(QuestionAnswering):
+    """The question, which ends with the first separator, sees all and is seen by all."""
+
+    def __init__(self, c: LongformerConfig) -> None:
+        super().__init__(c)
+        self.separator = c.sep_token_id
+
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
+        """(B, T) -> (B, T, 2)."""
+        if len(inputs) < 4 and named.get("global_attention_mask") is None:
+            ids = inputs[0] if inputs else named["input_ids"]
+            passed = _separators_before(self.nn, ids, self.separator)
+            named["global_attention_mask"] = self.nn.cast_int(passed == 0)
+        return super().forward(*inputs, trace=trace, **named)
+
+
+class LongformerChoice(MultipleChoice):
+    """What comes after the two first separators sees all and is seen by all."""
+
+    def __init__(self, c: LongformerConfig) -> None:
+        super().__init__(c)
+        self.separator = c.sep_token_id
+
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
+        """(B, choices, T) -> (B, choices)."""
+        nn = self.nn
+        if len(inputs) < 4 and named.get("global_attention_mask") is None:
+            ids = inputs[0] if inputs else named["input_ids"]
+            b, choices, tokens = nn.shape(ids)
+            flat = nn.reshape(ids, (-1, tokens))
+            passed = _separators_before(nn, flat, self.separator)
+            place = nn.arange(tokens, ids)
+            first = nn.sum(nn.cast_int(passed == 0), 1)[:, None]
+            after = nn.cast_int(place[None] > nn.cast_like(first, place) + 1)
+            named["global_attention_mask"] = nn.reshape(after, (b, choices, tokens))
+        return super().forward(*inputs, trace=trace, **named)
+
+
 ARCHITECTURE = replace(
     roberta.ARCHITECTURE,
     model_type="longformer",
     config=LongformerConfig,
     prefix="longformer",
     class_prefix="Longformer",
-    tasks={ENCODER: LongformerModel, SEQUENCE_CLASSIFICATION: LongformerForSequenceClassification},
+    tasks={
+        ENCODER: LongformerModel,
+        SEQUENCE_CLASSIFICATION: LongformerForSequenceClassification,
+        **heads(
+            __name__,
+            "Longformer",
+            LongformerModel,
+            "longformer",
+            tokens=TokenClassification,
+            answers=LongformerAnswers,
+            words=LMHeadMaskedLM,
+            choices=LongformerChoice,
+        ),
+    },
     takes_besides=(),
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -130,5 +137,15 @@ ARCHITECTURE = replace(
     tasks={
         ENCODER: MegatronBertModel,
         SEQUENCE_CLASSIFICATION: MegatronBertForSequenceClassification,
+        **heads(
+            __name__,
+            "MegatronBert",
+            MegatronBertModel,
+            "bert",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=MultipleChoice,
+        ),
     },
 )

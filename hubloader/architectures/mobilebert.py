@@ -16,6 +16,14 @@ from hubloader.architectures._config import (
     word,
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    MaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    Transform,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -308,11 +316,64 @@ class MobileBertForSequenceClassification(BertForSequenceClassification):
     prefix = "mobilebert"
 
 
+class MobileBertPredictions(Layer):
+    """A transform, then the words, whose rows are made as wide as the hidden states."""
+
+    bias: Tensor
+
+    def __init__(self, c: MobileBertConfig) -> None:
+        super().__init__()
+        nn = self.nn
+        self.transform = nn.make(Transform, c, c.hidden_size, c.hidden_act)
+        self.dense = nn.Linear(c.vocab_size, c.hidden_size - c.embedding_size, bias=False)
+        nn.weight(self, "bias", (c.vocab_size,))
+        self.narrow = c.embedding_size
+
+    def forward(self, hidden: Tensor, words: Any) -> Tensor:
+        """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
+        x = self.transform(hidden)
+        by_words = self.nn.unembed(x[..., : self.narrow], words)
+        return by_words + x[..., self.narrow :] @ self.dense.weight + self.bias
+
+
+class MobileBertCls(Layer):
+    """What holds the predictions."""
+
+    def __init__(self, c: MobileBertConfig) -> None:
+        super().__init__()
+        self.predictions = self.nn.make(MobileBertPredictions, c)
+
+
+class MobileBertMaskedWords(MaskedLM):
+    """Masked words, under ``cls.predictions``."""
+
+    def __init__(self, c: MobileBertConfig) -> None:
+        super().__init__(c)
+        self.cls = self.nn.make(MobileBertCls, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        return self.cls.predictions(hidden, self.words)
+
+
 ARCHITECTURE = replace(
     bert.ARCHITECTURE,
     model_type="mobilebert",
     config=MobileBertConfig,
     prefix="mobilebert",
     class_prefix="MobileBert",
-    tasks={ENCODER: MobileBertModel, SEQUENCE_CLASSIFICATION: MobileBertForSequenceClassification},
+    tasks={
+        ENCODER: MobileBertModel,
+        SEQUENCE_CLASSIFICATION: MobileBertForSequenceClassification,
+        **heads(
+            __name__,
+            "MobileBert",
+            MobileBertModel,
+            "mobilebert",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=MobileBertMaskedWords,
+            choices=MultipleChoice,
+        ),
+    },
 )

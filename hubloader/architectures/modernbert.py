@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import (
     MAX_LAYERS,
@@ -22,6 +22,7 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import Bias, Head, MaskedLM, MultipleChoice, heads
 from hubloader.nn.blocks import (
     activate,
     key_mask,
@@ -284,11 +285,107 @@ class ModernBertForSequenceClassification(Layer):
         return self.classifier(self.drop(self.head(self.pool(hidden, attention_mask))))
 
 
+class _ModernBertHead(Head):
+    """Every token through one more layer."""
+
+    pools = None
+    outputs: ClassVar[int | None] = None
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__(c)
+        self.head = self.nn.make(ModernBertPredictionHead, c)
+        self.drop = self.nn.Dropout(c.classifier_dropout)
+        self.classifier = self.nn.Linear(c.hidden_size, self.outputs or c.num_labels)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, outputs)."""
+        return self.classifier(self.drop(self.head(hidden)))
+
+
+class ModernBertTokens(_ModernBertHead):
+    """Hidden states -> logits of every token: (B, T, num_labels)."""
+
+
+class ModernBertAnswers(_ModernBertHead):
+    """Hidden states -> how well an answer would begin, and end, with each token: (B, T, 2)."""
+
+    outputs = 2
+
+
+class ModernBertMaskedWords(MaskedLM):
+    """Hidden states -> logits of every word at every place: (B, T, vocab_size)."""
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__(c)
+        self.head = self.nn.make(ModernBertPredictionHead, c)
+        self.decoder = self.nn.make(Bias, c.vocab_size)
+
+    @property
+    def words(self) -> Any:
+        """The table of words."""
+        return self.body.embeddings.tok_embeddings
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        return self.decoder(self.head(hidden), self.words)
+
+
+class ModernBertChoice(MultipleChoice):
+    """Inputs (B, choices, T) -> logits of the choices; of the first token that is no padding."""
+
+    pools = None
+
+    def __init__(self, c: ModernBertConfig) -> None:
+        super().__init__(c)
+        self.head = self.nn.make(ModernBertPredictionHead, c)
+        self.pooling = c.classifier_pooling
+
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
+        """(B, choices, T) -> (B, choices)."""
+        nn = self.nn
+        asked = dict(zip(("input_ids", "attention_mask"), inputs, strict=False)) | named
+        ids, mask = asked["input_ids"], asked.get("attention_mask")
+        choices, tokens = nn.shape(ids)[1:]
+        if mask is not None:
+            mask = nn.reshape(mask, (-1, tokens))
+        hidden = self.body(nn.reshape(ids, (-1, tokens)), mask, trace=trace)
+        return nn.reshape(self.score(hidden, mask), (-1, choices))
+
+    def score(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        nn = self.nn
+        if self.pooling == "mean":
+            pooled = mean_of_tokens(nn, hidden, attention_mask)
+        elif attention_mask is None:
+            pooled = hidden[:, 0]
+        else:
+            real = nn.cast_int(nn.cast_bool(attention_mask))
+            first = nn.cast_like((nn.cumsum(real, 1) * real) == 1, hidden)
+            none = nn.cast_like(nn.sum(real, 1) == 0, hidden)[:, None]  # its first, as it is
+            place = nn.cast_like(nn.arange(nn.shape(hidden)[1], hidden) == 0, hidden)[None]
+            pooled = nn.sum(hidden * (first + none * place)[:, :, None], 1)
+        return self.classifier(self.dropout(self.head(pooled)))
+
+
 ARCHITECTURE = Architecture(
     model_type="modernbert",
     config=ModernBertConfig,
     prefix="model",
     class_prefix="ModernBert",
-    tasks={ENCODER: ModernBertModel, SEQUENCE_CLASSIFICATION: ModernBertForSequenceClassification},
+    tasks={
+        ENCODER: ModernBertModel,
+        SEQUENCE_CLASSIFICATION: ModernBertForSequenceClassification,
+        **heads(
+            __name__,
+            "ModernBert",
+            ModernBertModel,
+            "model",
+            pooler=None,
+            tokens=ModernBertTokens,
+            answers=ModernBertAnswers,
+            words=ModernBertMaskedWords,
+            choices=ModernBertChoice,
+        ),
+    },
     takes_besides=("inputs_embeds",),
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from hubloader.architectures._config import MAX_ROWS, size, token
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import (
+    LMHeadMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import BertConfig, BertIntermediate, BertPooler, BertResidual
 from hubloader.architectures.roberta import RobertaClassificationHead
 from hubloader.nn.blocks import (
@@ -185,6 +192,19 @@ ARCHITECTURE = Architecture(
     config=MPNetConfig,
     prefix="mpnet",
     class_prefix="MPNet",
-    tasks={ENCODER: MPNetModel, SEQUENCE_CLASSIFICATION: MPNetForSequenceClassification},
+    tasks={
+        ENCODER: MPNetModel,
+        SEQUENCE_CLASSIFICATION: MPNetForSequenceClassification,
+        **heads(
+            __name__,
+            "MPNet",
+            MPNetModel,
+            "mpnet",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=LMHeadMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
     takes_besides=("inputs_embeds",),
 )

@@ -21,6 +21,7 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._heads import ClsMaskedLM, TokenClassification, heads
 from hubloader.architectures._rope_config import RotaryConfig
 from hubloader.architectures.bert import BertForSequenceClassification, BertPooler
 from hubloader.nn.blocks import activate, key_mask, merge_heads, split_heads
@@ -221,12 +222,30 @@ class NomicBertForSequenceClassification(BertForSequenceClassification):
 
 _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 
+
+class NomicMaskedWords(ClsMaskedLM):
+    """Masked words, under ``cls.predictions``, by another name of the norm."""
+
+    norm = "layer_norm"
+
+
 ARCHITECTURE = Architecture(
     model_type="nomic_bert",
     config=NomicBertConfig,
     prefix="nomic_bert",
     class_prefix="NomicBert",
-    tasks={ENCODER: NomicBertModel, SEQUENCE_CLASSIFICATION: NomicBertForSequenceClassification},
+    tasks={
+        ENCODER: NomicBertModel,
+        SEQUENCE_CLASSIFICATION: NomicBertForSequenceClassification,
+        **heads(
+            __name__,
+            "NomicBert",
+            NomicBertModel,
+            "nomic_bert",
+            tokens=TokenClassification,
+            words=NomicMaskedWords,
+        ),
+    },
     renames=(
         (r"(^|\.)encoder\.layers\.", r"\1layers."),
         (r"(^|\.)emb_ln\.", r"\1embeddings.LayerNorm."),

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, activation, amount, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    PreClassifiedChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertAttention,
     BertConfig,
@@ -162,5 +169,15 @@ ARCHITECTURE = replace(
     tasks={
         ENCODER: NystromformerModel,
         SEQUENCE_CLASSIFICATION: NystromformerForSequenceClassification,
+        **heads(
+            __name__,
+            "Nystromformer",
+            NystromformerModel,
+            "nystromformer",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=PreClassifiedChoice,
+        ),
     },
 )

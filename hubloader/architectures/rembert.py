@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    MaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    Transform,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertEncoder,
     BertForSequenceClassification,
     BertModel,
 )
-from hubloader.nn.layer import UNTRACED
+from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor, Trace
@@ -26,6 +34,7 @@ class RemBertConfig(BertConfig):
 
     vocab_size: int = size(250300, most=MAX_ROWS)
     input_embedding_size: int = size(256)
+    output_embedding_size: int = size(1664)
     hidden_size: int = size(1152)
     num_hidden_layers: int = size(32, least=0, most=MAX_LAYERS)
     num_attention_heads: int = size(18)
@@ -70,11 +79,53 @@ class RemBertForSequenceClassification(BertForSequenceClassification):
     prefix = "rembert"
 
 
+class RemBertPredictions(Transform):
+    """Wider, bent, normalised, then words of its own."""
+
+    def __init__(self, c: RemBertConfig) -> None:
+        super().__init__(c, c.output_embedding_size, c.hidden_act)
+        self.decoder = self.nn.Linear(c.output_embedding_size, c.vocab_size)
+
+
+class RemBertCls(Layer):
+    """What holds the predictions."""
+
+    def __init__(self, c: RemBertConfig) -> None:
+        super().__init__()
+        self.predictions = self.nn.make(RemBertPredictions, c)
+
+
+class RemBertMaskedWords(MaskedLM):
+    """Masked words, whose table is not that of the embeddings."""
+
+    def __init__(self, c: RemBertConfig) -> None:
+        super().__init__(c)
+        self.cls = self.nn.make(RemBertCls, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        predictions = self.cls.predictions
+        return predictions.decoder(predictions(hidden))
+
+
 ARCHITECTURE = replace(
     bert.ARCHITECTURE,
     model_type="rembert",
     config=RemBertConfig,
     prefix="rembert",
     class_prefix="RemBert",
-    tasks={ENCODER: RemBertModel, SEQUENCE_CLASSIFICATION: RemBertForSequenceClassification},
+    tasks={
+        ENCODER: RemBertModel,
+        SEQUENCE_CLASSIFICATION: RemBertForSequenceClassification,
+        **heads(
+            __name__,
+            "RemBert",
+            RemBertModel,
+            "rembert",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=RemBertMaskedWords,
+            choices=MultipleChoice,
+        ),
+    },
 )

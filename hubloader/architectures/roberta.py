@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    LMHeadMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import BertConfig, BertEmbeddings, BertModel
 from hubloader.nn.blocks import activate, check_length, positions_after_padding
 from hubloader.nn.layer import UNTRACED, Layer
@@ -121,5 +128,18 @@ ARCHITECTURE = replace(
     config=RobertaConfig,
     prefix="roberta",
     class_prefix="Roberta",
-    tasks={ENCODER: RobertaModel, SEQUENCE_CLASSIFICATION: RobertaForSequenceClassification},
+    tasks={
+        ENCODER: RobertaModel,
+        SEQUENCE_CLASSIFICATION: RobertaForSequenceClassification,
+        **heads(
+            __name__,
+            "Roberta",
+            RobertaModel,
+            "roberta",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=LMHeadMaskedLM,
+            choices=MultipleChoice,
+        ),
+    },
 )

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 
 from hubloader.architectures import roberta
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    LMHeadMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import BertEncoder, BertIntermediate, BertSelfAttention
 from hubloader.architectures.megatron_bert import PlainResidual
 from hubloader.architectures.roberta import (
@@ -111,5 +118,15 @@ ARCHITECTURE = replace(
     tasks={
         ENCODER: RobertaPreLayerNormModel,
         SEQUENCE_CLASSIFICATION: RobertaPreLayerNormForSequenceClassification,
+        **heads(
+            __name__,
+            "RobertaPreLayerNorm",
+            RobertaPreLayerNormModel,
+            "roberta_prelayernorm",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=LMHeadMaskedLM,
+            choices=MultipleChoice,
+        ),
     },
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, MAX_WIDTH, checked, flag, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    LastTokenChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertAttention,
     BertConfig,
@@ -172,6 +179,19 @@ ARCHITECTURE = replace(
     config=RoFormerConfig,
     prefix="roformer",
     class_prefix="RoFormer",
-    tasks={ENCODER: RoFormerModel, SEQUENCE_CLASSIFICATION: RoFormerForSequenceClassification},
+    tasks={
+        ENCODER: RoFormerModel,
+        SEQUENCE_CLASSIFICATION: RoFormerForSequenceClassification,
+        **heads(
+            __name__,
+            "RoFormer",
+            RoFormerModel,
+            "roformer",
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=LastTokenChoice,
+        ),
+    },
     takes_besides=("inputs_embeds",),
 )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    MultipleChoice,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertForSequenceClassification,
@@ -153,5 +160,16 @@ ARCHITECTURE = replace(
     tasks={
         ENCODER: SqueezeBertModel,
         SEQUENCE_CLASSIFICATION: SqueezeBertForSequenceClassification,
+        **heads(
+            __name__,
+            "SqueezeBert",
+            SqueezeBertModel,
+            "transformer",
+            pooler=True,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=ClsMaskedLM,
+            choices=MultipleChoice,
+        ),
     },
 )

@@ -16,7 +16,21 @@ from hubloader.architectures._config import (
     token,
 )
 from hubloader.architectures._encoder import Encoder
-from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._entry import (
+    ENCODER,
+    MASKED_LM,
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    Architecture,
+)
+from hubloader.architectures._heads import (
+    Bias,
+    MaskedLM,
+    QuestionAnswering,
+    SummaryMultipleChoice,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures._summary import SequenceSummary, activation_or_none, summary_type
 from hubloader.nn.blocks import backward_mask, check_length, merge_heads, split_heads
 from hubloader.nn.layer import UNTRACED, Layer
@@ -245,10 +259,47 @@ class XLMForSequenceClassification(Layer):
         return self.sequence_summary(hidden)
 
 
+class XLMPredictions(Layer):
+    """What holds the words' biases."""
+
+    def __init__(self, c: XLMConfig) -> None:
+        super().__init__()
+        self.proj = self.nn.make(Bias, c.vocab_size)
+
+
+class XLMMaskedWords(MaskedLM):
+    """Masked words, of the hidden states as they are."""
+
+    pools = None
+
+    def __init__(self, c: XLMConfig) -> None:
+        super().__init__(c)
+        self.pred_layer = self.nn.make(XLMPredictions, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, emb_dim) -> (B, T, vocab_size)."""
+        return self.pred_layer.proj(hidden, self.body.embeddings)
+
+
 ARCHITECTURE = Architecture(
     model_type="xlm",
     config=XLMConfig,
     prefix="transformer",
     class_prefix="XLM",
-    tasks={ENCODER: XLMModel, SEQUENCE_CLASSIFICATION: XLMForSequenceClassification},
+    suffixes={MASKED_LM: "WithLMHeadModel", QUESTION_ANSWERING: "ForQuestionAnsweringSimple"},
+    tasks={
+        ENCODER: XLMModel,
+        SEQUENCE_CLASSIFICATION: XLMForSequenceClassification,
+        **heads(
+            __name__,
+            "XLM",
+            XLMModel,
+            "transformer",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            words=XLMMaskedWords,
+            choices=SummaryMultipleChoice,
+        ),
+    },
 )

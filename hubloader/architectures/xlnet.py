@@ -23,7 +23,18 @@ from hubloader.architectures._config import (
     word,
 )
 from hubloader.architectures._encoder import Encoder
-from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._entry import (
+    ENCODER,
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    Architecture,
+)
+from hubloader.architectures._heads import (
+    QuestionAnswering,
+    SummaryMultipleChoice,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures._summary import SequenceSummary, activation_or_none, summary_type
 from hubloader.nn.blocks import activate, merge_heads, rotary_frequencies, split_heads
 from hubloader.nn.layer import UNTRACED, Layer
@@ -309,5 +320,19 @@ ARCHITECTURE = Architecture(
     config=XLNetConfig,
     prefix="transformer",
     class_prefix="XLNet",
-    tasks={ENCODER: XLNetModel, SEQUENCE_CLASSIFICATION: XLNetForSequenceClassification},
+    suffixes={QUESTION_ANSWERING: "ForQuestionAnsweringSimple"},
+    tasks={
+        ENCODER: XLNetModel,
+        SEQUENCE_CLASSIFICATION: XLNetForSequenceClassification,
+        **heads(
+            __name__,
+            "XLNet",
+            XLNetModel,
+            "transformer",
+            pooler=None,
+            tokens=TokenClassification,
+            answers=QuestionAnswering,
+            choices=SummaryMultipleChoice,
+        ),
+    },
 )

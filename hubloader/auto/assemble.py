@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader import notices
+from hubloader.architectures import MASKED_LM
 from hubloader.auto.names import NameMap, Rules, Source, map_names
 from hubloader.errors import CorruptFile, UnsupportedDtype, WeightsMismatch
 from hubloader.types import LoadReport
@@ -44,6 +45,12 @@ _FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float
 _MAX_NAMED = 8
 _FEW_LAYERS = 64  # that many are built in a moment, and what differs is told by name
 _FEW_NUMBERS = 2**24
+# What scores masked words is the table of words and a bias; some checkpoints have both once more.
+_TIED_BIASES = ((r"\.decoder\.bias$", ".bias"),)
+_TIED_WORDS = (
+    r"(?:^|\.)decoder\.(?:weight|bias)$",
+    r"(?:^|\.)(?:generator_lm_head|lm_head|vocab_projector|proj)\.weight$",
+)
 _ROOM = 256 * 2**20  # bytes of new parameters that any checkpoint may be given
 _Mismatch = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -110,7 +117,7 @@ def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
     found = map_names(
         {name: len(spec.shape) for name, spec in stored.items()},
         shapes,
-        _rules(plan.architecture),
+        _rules(plan.architecture, getattr(module, "task", None)),
         weights.naming,
     )
     mismatched = tuple(
@@ -145,14 +152,15 @@ def _refuse_packed(found: NameMap, stored: Mapping[str, TensorSpec], what: str) 
             )
 
 
-def _rules(architecture: Architecture) -> Rules:
+def _rules(architecture: Architecture, task: str | None) -> Rules:
+    scores_words = task == MASKED_LM
     return Rules(
         architecture.prefix,
-        architecture.renames,
+        architecture.renames + (_TIED_BIASES if scores_words else ()),
         architecture.splits,
         architecture.tied,
         architecture.ignored_missing,
-        architecture.ignored_unexpected,
+        architecture.ignored_unexpected + (_TIED_WORDS if scores_words else ()),
     )
 
 
@@ -176,7 +184,9 @@ def _judge(report: LoadReport, plan: Assembly, what: str, *, total: int) -> None
             "parameters new",
             report=report,
         )
-    body = [name for name in report.missing if _is_body(name, plan.architecture)]
+    names = {*report.loaded, *report.missing, *(name for name, _, _ in report.mismatched)}
+    is_bare = not any(name.startswith(f"{plan.architecture.prefix}.") for name in names)
+    body = [n for n in report.missing if _is_body(n, plan.architecture, is_bare=is_bare)]
     if body:
         raise WeightsMismatch(
             f"{what} holds {len(report.loaded)} of {total} parameters; the encoder lacks "
@@ -212,11 +222,20 @@ def _check_room(
         )
 
 
-def _is_body(name: str, architecture: Architecture) -> bool:
-    """Whether a parameter belongs to the encoder; a pooler is trained with a head."""
+def _is_body(name: str, architecture: Architecture, *, is_bare: bool) -> bool:
+    """Whether a parameter belongs to the encoder; a pooler is trained with a head.
+
+    Args:
+        name: the parameter's.
+        architecture: the model's.
+        is_bare: whether the model is the encoder alone.
+
+    """
+    prefix = f"{architecture.prefix}." if architecture.prefix else ""
+    if not is_bare and not name.startswith(prefix):
+        return False
     heads = ("classification_head.", "pooler.", "classifier.", "pre_classifier.", "head.", "score.")
-    bare = name.removeprefix(f"{architecture.prefix}.") if architecture.prefix else name
-    return not bare.startswith(heads)
+    return not name.removeprefix(prefix).startswith(heads)
 
 
 def _shapes(mismatched: tuple[_Mismatch, ...]) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION, supported
 from hubloader.architectures import find as find_architecture
+from hubloader.architectures import supported
 
 if TYPE_CHECKING:
     from hubloader.auto.select import Backend
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 _BACKENDS: tuple[tuple[str, Backend], ...] = (("TF", "tf"), ("Np", "numpy"), ("", "torch"))
-_TASKS = {"ForSequenceClassification": SEQUENCE_CLASSIFICATION, "Model": ENCODER}
 
 
 def find(name: str) -> Any:
@@ -35,10 +34,10 @@ def _config_or_model(name: str) -> Any:
             from hubloader.auto.config import config_class
 
             return config_class(architecture)
+        tasks = {called: task for task, called in architecture.class_names.items()}
         for prefix, backend in _BACKENDS:
-            task = _TASKS.get(name.removeprefix(f"{prefix}{architecture.class_prefix}"))
-            fits = name.startswith(f"{prefix}{architecture.class_prefix}")
-            if fits and task is not None and task in architecture.tasks:
+            task = tasks.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
+            if task is not None:
                 from hubloader.auto.loading import model_class
 
                 return model_class(architecture, task, backend)

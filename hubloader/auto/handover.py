@@ -14,7 +14,15 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION, supported
+from hubloader.architectures import (
+    ENCODER,
+    MASKED_LM,
+    MULTIPLE_CHOICE,
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    TOKEN_CLASSIFICATION,
+    supported,
+)
 from hubloader.auto.names import Rules, map_names
 from hubloader.errors import (
     AssemblyError,
@@ -43,6 +51,10 @@ __all__ = ["knows", "load_config", "load_model", "refined"]
 _AUTO = {
     ENCODER: "AutoModel",
     SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
+    TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    QUESTION_ANSWERING: "AutoModelForQuestionAnswering",
+    MASKED_LM: "AutoModelForMaskedLM",
+    MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
 }
 _FOREIGN = (ValueError, OSError, RuntimeError, KeyError, AttributeError, ImportError)
 

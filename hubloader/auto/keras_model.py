@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from hubloader.auto.config import PretrainedConfig
     from hubloader.auto.select import Backend
 
-__all__ = ["KerasPretrained", "TFEncoderLayer", "TFSequenceClassifierLayer"]
+__all__ = ["KerasPretrained", "TFEncoderLayer", "TFLayer", "TFSequenceClassifierLayer"]
 
 
-class _TFLayer(PretrainedModel):
+class TFLayer(PretrainedModel):
     """What the layer inside takes besides tensors: lists."""
 
     backend: ClassVar[Backend] = "tf"
@@ -42,7 +42,7 @@ class _TFLayer(PretrainedModel):
         return {name: _arrays(value) for name, value in inputs.items()}
 
 
-class TFSequenceClassifierLayer(_TFLayer, SequenceClassifier):
+class TFSequenceClassifierLayer(TFLayer, SequenceClassifier):
     """A classifier's layer on TensorFlow."""
 
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
@@ -55,7 +55,7 @@ class TFSequenceClassifierLayer(_TFLayer, SequenceClassifier):
         return super().forward(*args, labels=_arrays(labels), **keywords)
 
 
-class TFEncoderLayer(_TFLayer, EncoderModel):
+class TFEncoderLayer(TFLayer, EncoderModel):
     """A bare encoder's layer on TensorFlow."""
 
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
@@ -199,9 +199,7 @@ class KerasPretrained:
         return dict(zip(names, values, strict=False))
 
     def _refuse_unknown(self, named: Mapping[str, Any]) -> None:
-        takes = self.module.accepts | OPTIONS
-        if isinstance(self.module, SequenceClassifier):
-            takes |= {"labels"}
+        takes = self.module.accepts | OPTIONS | frozenset(self.module.targets)
         if named.get("token_type_ids") is None:
             takes |= {"token_type_ids"}
         unknown = named.keys() - takes

@@ -23,6 +23,7 @@ from hubloader.auto.config import (
     refuse_misspelt,
     refuse_unknown,
 )
+from hubloader.auto.head_tasks import HEADS
 from hubloader.auto.model_arguments import MODEL_KEYWORDS, ModelArguments, refuse_device
 from hubloader.auto.placement import one_device, place
 from hubloader.auto.select import Selection, select
@@ -53,6 +54,7 @@ _MIXINS: Mapping[tuple[str, str], type] = {
     ("torch", SEQUENCE_CLASSIFICATION): TorchSequenceClassifier,
     ("numpy", ENCODER): NumpyEncoder,
     ("numpy", SEQUENCE_CLASSIFICATION): NumpySequenceClassifier,
+    **HEADS,
 }
 _ATTENTION = {None: "torch", "sdpa": "torch", "eager": "torch-eager"}
 _PREFIXES = {"torch": "", "tf": "TF", "numpy": "Np"}
@@ -238,11 +240,12 @@ def _built(kit: Any, selection: Selection, config: PretrainedConfig) -> Any:
 def _mixin(backend: Backend, task: str) -> type:
     if backend != "tf":
         return _MIXINS[backend, task]
-    from hubloader.auto import keras_model  # first use: for TensorFlow alone
+    from hubloader.auto import keras_heads, keras_model  # first use: for TensorFlow alone
 
     keras: Mapping[str, type] = {
         ENCODER: keras_model.TFEncoderLayer,
         SEQUENCE_CLASSIFICATION: keras_model.TFSequenceClassifierLayer,
+        **keras_heads.KERAS_HEADS,
     }
     return keras[task]
 

@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseModelOutput",
     "BaseModelOutputWithPooling",
+    "MaskedLMOutput",
     "ModelOutput",
+    "MultipleChoiceModelOutput",
+    "QuestionAnsweringModelOutput",
     "Seq2SeqModelOutput",
     "Seq2SeqSequenceClassifierOutput",
     "SequenceClassifierOutput",
     "TFBaseModelOutput",
     "TFBaseModelOutputWithPooling",
+    "TFMaskedLMOutput",
+    "TFMultipleChoiceModelOutput",
+    "TFQuestionAnsweringModelOutput",
     "TFSeq2SeqModelOutput",
     "TFSeq2SeqSequenceClassifierOutput",
     "TFSequenceClassifierOutput",
+    "TFTokenClassifierOutput",
+    "TokenClassifierOutput",
 ]
 
 
@@ -107,6 +115,24 @@ class SequenceClassifierOutput(ModelOutput):
     fields = ("loss", "logits", "hidden_states", "attentions")
 
 
+class TokenClassifierOutput(SequenceClassifierOutput):
+    """``logits`` of every token, (B, T, num_labels)."""
+
+
+class MaskedLMOutput(SequenceClassifierOutput):
+    """``logits`` of every word at every place, (B, T, vocab_size)."""
+
+
+class MultipleChoiceModelOutput(SequenceClassifierOutput):
+    """``logits`` of the choices, (B, choices)."""
+
+
+class QuestionAnsweringModelOutput(ModelOutput):
+    """``start_logits`` and ``end_logits`` of every token, (B, T) each."""
+
+    fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
+
+
 class Seq2SeqModelOutput(ModelOutput):
     """What an encoder and a decoder made: ``last_hidden_state`` is the decoder's, (B, T, width)."""
 
@@ -144,4 +170,20 @@ class TFSeq2SeqSequenceClassifierOutput(Seq2SeqSequenceClassifierOutput):
 
 
 class TFSequenceClassifierOutput(SequenceClassifierOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFTokenClassifierOutput(TokenClassifierOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFMaskedLMOutput(MaskedLMOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFMultipleChoiceModelOutput(MultipleChoiceModelOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFQuestionAnsweringModelOutput(QuestionAnsweringModelOutput):
     """The same in TensorFlow, by transformers' name."""

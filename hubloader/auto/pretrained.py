@@ -92,6 +92,7 @@ class PretrainedModel:
     accepts: ClassVar[frozenset[str]] = frozenset()
     positional: ClassVar[tuple[str, ...]] = ()
     main_input_name: ClassVar[str] = "input_ids"
+    targets: ClassVar[tuple[str, ...]] = ()  # what a loss is computed against
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {}
 
     config: PretrainedConfig

@@ -40,6 +40,7 @@ __all__ = [
 class SequenceClassifier(PretrainedModel):
     """A call of a classifier: logits, and the loss where labels are given."""
 
+    targets: ClassVar[tuple[str, ...]] = ("labels",)
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
         "classifier": SequenceClassifierOutput,
         "seq2seq-classifier": Seq2SeqSequenceClassifierOutput,

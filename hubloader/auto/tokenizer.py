@@ -213,6 +213,10 @@ def tokenizer_class(name: str) -> type[PretrainedTokenizer] | None:
         "__doc__": f"The tokenizer that transformers calls ``{name}``.",
         "__module__": "hubloader",
         "kind": kind,
+        "model_input_names": list(kind.model_input_names),
+        "padding_side": kind.padding_side,
+        "truncation_side": "right",
+        "vocab_files_names": _vocabulary_files(kind),
     }
     own = OWN_CALLS.get(name)
     bases = (PretrainedTokenizer,) if own is None else (own, PretrainedTokenizer)
@@ -227,6 +231,12 @@ def __getattr__(name: str) -> Any:
 
 
 _PARAMETERS = (("vocab_file", "vocab"), ("merges_file", "merges"))
+
+
+def _vocabulary_files(kind: TokenizerClass) -> dict[str, str]:
+    """Give transformers' words for the files that the class is made of."""
+    named = {names[0]: file for names, file in zip(_PARAMETERS, kind.legacy_files)}  # noqa: B905 - one file or two
+    return {**named, "tokenizer_file": TOKENIZER_FILE}
 
 
 def _legacy_paths(

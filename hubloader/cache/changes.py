@@ -175,10 +175,11 @@ class Changes:
             return
         with guard(layout.trees):
             home = self._home(manifest.repo)
-            tree = home.tree(manifest.commit)
-            self._write(home, tree, data, durable=True)
-            seal = trees.format_seal(manifest.entries, os.lstat(tree))
+            now = time.time_ns()
+            seal = trees.format_seal(manifest.entries, len(data), now)
+            # the seal first: a listing of ours is never without one
             self._write(home, home.tree_digest(manifest.commit), seal, durable=True)
+            self._write(home, home.tree(manifest.commit), data, durable=True, mtime_ns=now)
 
     def write_told(self, manifest: Manifest, endpoint: str) -> None:
         """Keep what an endpoint told file by file."""
@@ -254,10 +255,13 @@ class Changes:
         *,
         durable: bool = False,
         loose: bool = False,
+        mtime_ns: int | None = None,
     ) -> None:
         """Write a small file; ``durable`` before its name, ``loose`` if it may be lost again."""
         durable = durable and self._publisher.durability != "none"
-        changed = disk.write_atomically(path, data, tmp=home.tmp, durable=durable)
+        changed = disk.write_atomically(
+            path, data, tmp=home.tmp, durable=durable, mtime_ns=mtime_ns
+        )
         if not loose:
             self._publisher.changed(changed)
 

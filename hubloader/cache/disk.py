@@ -86,7 +86,13 @@ def make_folders(path: str) -> list[str]:
     try:
         os.mkdir(path, 0o775)
     except FileExistsError:
-        if not os.path.isdir(path):
+        try:
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # one look: it may come and go
+        except FileNotFoundError:
+            if os.path.islink(path):  # to nowhere
+                raise
+            return make_folders(path)  # another thread took it away again, as it was empty
+        if not is_folder:
             raise
         return changed
     return [*changed, parent]
@@ -292,7 +298,9 @@ def _syncfs() -> Callable[[int], int] | None:
     return found
 
 
-def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False) -> list[str]:
+def write_atomically(
+    path: str, data: bytes, *, tmp: str, durable: bool = False, mtime_ns: int | None = None
+) -> list[str]:
     """Write a small file so that readers see all of it or the old one.
 
     Args:
@@ -301,6 +309,7 @@ def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False)
         tmp: a folder on the same file system, for the file before it has its name; it is there
             only as long as something is in it.
         durable: force the content to the disk before the name.
+        mtime_ns: the time it is to have, in nanoseconds, as far as the file system keeps them.
 
     Returns:
         The folders that changed: sync them to make the name durable too.
@@ -313,6 +322,8 @@ def write_atomically(path: str, data: bytes, *, tmp: str, durable: bool = False)
     try:
         try:
             write_all(descriptor, data)
+            if mtime_ns is not None:
+                os.utime(draft, ns=(mtime_ns, mtime_ns))
             if durable:
                 sync_file(descriptor)
         finally:

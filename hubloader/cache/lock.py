@@ -28,6 +28,7 @@ from the kernel's list of locks, or from the partial's name.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
@@ -155,7 +156,8 @@ class BlobLock:
         path = self._layout.lock(self._etag)
         forget = forget and self._made and os.name != "nt"  # Windows deletes no open file
         if forget:
-            disk.remove(path)
+            with contextlib.suppress(OSError):  # a disk that became read-only: why is told by then
+                disk.remove(path)
         with guard(path):
             lock.release(force=True)
         if forget:

@@ -126,8 +126,8 @@ class Remover:
             return
         try:
             work = _Work(self, layout, lock if got is Grip.HELD else None)
+            work.clear(leftovers)  # first: a revision that goes changes hard links of its contents
             work.revisions(removals)
-            work.clear(leftovers)
             if layout.repo in self._plan.whole:
                 work.rest()
         finally:

@@ -77,7 +77,8 @@ class RepoLock:
     def forget(self) -> None:
         """Let it go, and delete its file if nobody else has it: the repository is not there."""
         if self._descriptor >= 0 and self._made and grip(self._descriptor, alone=True) is Grip.HELD:
-            disk.remove(self._path)
+            with contextlib.suppress(OSError):  # a disk that became read-only: why is told by then
+                disk.remove(self._path)
             self.release()
             disk.remove_empty(*self._made)
         self.release()

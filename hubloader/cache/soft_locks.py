@@ -37,7 +37,7 @@ class SoftLock:
 
 def left_behind(root: str | os.PathLike[str]) -> list[SoftLock]:
     """Name the soft locks of a cache whose holder has ended, or runs on another host."""
-    found = (_read(path) for path in _lock_files(CacheLayout(root).root))
+    found = (_read(path) for path in _lock_files(CacheLayout(root)))
     return sorted((lock for lock in found if lock and lock.ended is not False), key=_path)
 
 
@@ -45,8 +45,8 @@ def _path(lock: SoftLock) -> str:
     return lock.path
 
 
-def _lock_files(root: str) -> Iterator[str]:
-    for folder, _, names in os.walk(os.path.join(root, ".locks")):
+def _lock_files(layout: CacheLayout) -> Iterator[str]:
+    for folder, _, names in os.walk(layout.locks):
         yield from (os.path.join(folder, name) for name in names if name.endswith(".lock"))
 
 

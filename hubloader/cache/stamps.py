@@ -20,6 +20,7 @@ from hubloader.names import is_etag
 
 __all__ = ["Stamp", "add", "find", "forget", "known", "newest"]
 
+_MAX_SEEN = 8192  # contents
 _MAX_LINE = 120  # bytes
 _MAX_FILE = 4096  # bytes: some thirty stamps; beyond, old ones go
 
@@ -36,6 +37,9 @@ class Stamp:
     def of(cls, facts: os.stat_result, sha256: str) -> Stamp:
         """Stamp the file that ``facts`` are about."""
         return cls(facts.st_size, facts.st_mtime_ns, sha256)
+
+
+_SEEN: dict[str, tuple[tuple[int, int, int, int, int], Stamp]] = {}  # by the stamps' file
 
 
 def known(path: str) -> tuple[Stamp, ...]:
@@ -57,9 +61,20 @@ def _parse(line: bytes) -> Stamp | None:
 
 
 def find(path: str, facts: os.stat_result) -> Stamp | None:
-    """Return the stamp at ``path`` that fits the file that ``facts`` are about."""
+    """Return the stamp at ``path`` that fits the file that ``facts`` are about.
+
+    One that this process found before is not read again while the file is the same to its inode
+    and the time of its last change.
+    """
+    identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    seen = _SEEN.get(path)
+    if seen is not None and seen[0] == identity:
+        return seen[1]
     for stamp in known(path):
         if stamp.size == facts.st_size and stamp.mtime_ns == facts.st_mtime_ns:
+            if len(_SEEN) >= _MAX_SEEN:
+                _SEEN.clear()
+            _SEEN[path] = (identity, stamp)
             return stamp
     return None
 
@@ -83,6 +98,7 @@ def add(path: str, stamp: Stamp) -> None:
 
 def forget(path: str) -> None:
     """Drop all stamps at ``path``."""
+    _SEEN.pop(path, None)
     from hubloader.cache import disk
 
     disk.remove(path)

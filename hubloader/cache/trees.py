@@ -71,16 +71,12 @@ def _identity(path: str) -> tuple[int, int, int, int] | None:
 def _is_sealed(sealed: bytes, entries: Mapping[str, Entry], facts: os.stat_result) -> bool:
     """Whether a listing is the sealed one: by its stamp, or else by what it says."""
     digest, _, stamp = sealed.decode("ascii", errors="replace").strip().partition(" ")
-    return stamp == _stamp(facts) or digest == seal(entries)
+    return stamp == f"{facts.st_size} {facts.st_mtime_ns}" or digest == seal(entries)
 
 
-def format_seal(entries: Mapping[str, Entry], facts: os.stat_result) -> bytes:
-    """Seal the listing that was just written; ``facts`` are of its file."""
-    return f"{seal(entries)} {_stamp(facts)}\n".encode("ascii")
-
-
-def _stamp(facts: os.stat_result) -> str:
-    return f"{facts.st_size} {facts.st_mtime_ns}"
+def format_seal(entries: Mapping[str, Entry], size: int, mtime_ns: int) -> bytes:
+    """Seal a listing that is about to be written: so many bytes, with that time."""
+    return f"{seal(entries)} {size} {mtime_ns}\n".encode("ascii")
 
 
 def parse_tree(data: bytes) -> dict[str, Entry] | None:

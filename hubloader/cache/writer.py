@@ -339,7 +339,7 @@ class BlobWriter:
             path = self._publisher.name_blob(self._layout, self.etag, self._partial, stamp)
         finally:
             if not path:
-                self._partial.remove()
+                self._remove()
         return Path(path)
 
     def restart(self) -> None:
@@ -369,7 +369,7 @@ class BlobWriter:
             return
         self._finished = True
         if not self._partial.large or self._partial.blank:
-            self._partial.remove()
+            self._remove()
             return
         with guard(self._partial.path), self._lock:
             try:
@@ -382,8 +382,11 @@ class BlobWriter:
         """Throw the bytes away."""
         if not self._finished:
             self._finished = True
-            with contextlib.suppress(OSError):  # what cannot be deleted is left to `prune`
-                self._partial.remove()
+            self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):  # what cannot be deleted is left to `prune`
+            self._partial.remove()
 
     def _check_open(self) -> None:
         if self._finished:

@@ -48,6 +48,7 @@ def copy_models(
     written: list[str] = []
     folders: set[str] = set()
     chosen = list(models)
+    new = not os.path.isdir(folder)
     _refuse_without_room(chosen, folder, when)
     for model in chosen:
         paths = desk.bring(model.manifest, [file.path for file in model.files])
@@ -63,6 +64,9 @@ def copy_models(
         path = os.path.join(folder, name)
         os.chmod(path, _FOLDER_MODE)
         os.utime(path, (when, when))
+    if new:  # the mode of a folder that was there is its owner's
+        os.chmod(folder, _FOLDER_MODE)
+    os.utime(folder, (when, when))
     return tuple(written)
 
 

@@ -108,9 +108,10 @@ def key_mask(nn: Kit, attention_mask: Tensor | None) -> Tensor | None:
     elif rank == 4:
         mask = nn.cast_bool(attention_mask)
     elif rank == 3:
-        mask = nn.cast_bool(attention_mask[:, None])
+        mask = nn.cast_bool(attention_mask)[:, None]
     else:
-        mask = nn.cast_bool(attention_mask[:, None, None, :])  # TFLite cuts no booleans
+        rows, keys = nn.shape(attention_mask)  # not by [:, None]: TFLite slices no booleans
+        mask = nn.reshape(nn.cast_bool(attention_mask), (rows, 1, 1, keys))
     return None if nn.masks_nothing(mask) else mask
 
 

@@ -296,6 +296,10 @@ class Kit(ABC):
         """X (..., T, N) at index (T, S) on the last axis: (..., T, S)."""
 
     @abstractmethod
+    def unembed(self, x: Tensor, words: Any) -> Tensor:
+        """Score every row of an ``Embedding`` layer: x (..., width) -> (..., rows)."""
+
+    @abstractmethod
     def detached(self, x: Tensor) -> Tensor:
         """The same numbers, through which no gradient flows."""
 

@@ -268,6 +268,10 @@ class NumpyKit(Kit):
         whole = np.broadcast_to(index, (*x.shape[:-1], index.shape[-1]))
         return np.take_along_axis(x, whole, -1)
 
+    def unembed(self, x: Tensor, words: Any) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1]) @ _float32(words.weight).T
+        return rows.reshape(*x.shape[:-1], -1)
+
     def detached(self, x: Tensor) -> Tensor:
         return x
 

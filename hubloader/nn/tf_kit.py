@@ -7,6 +7,7 @@ the same layer as a ``keras.Model`` from ``keras_adapter``. Weights keep the che
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from hubloader.types import LoadReport
 
 __all__ = ["KITS", "TensorFlowKit"]
+
+_REGISTERING = threading.Lock()  # optree refuses to register a type twice
+_REGISTERED: set[type[Any]] = set()
 
 
 class Module(Tree, tf.Module):  # type: ignore[misc]  # tensorflow has no types
@@ -65,7 +69,7 @@ class Embedding(Module):
         rows = tf.gather(self.weight, ids)
         if self._padding_idx is None:
             return rows
-        is_padding = ids[..., None] == self._padding_idx
+        is_padding = tf.expand_dims(ids == self._padding_idx, -1)  # TFLite slices no booleans
         return tf.where(is_padding, tf.stop_gradient(rows), rows)
 
 
@@ -216,6 +220,20 @@ class TensorFlowKit(Kit):
     def train(self, module: Any, mode: bool = True) -> None:
         module.train(mode)
 
+    def register(self, mapping: type[Any]) -> None:
+        # Keras walks registered types only, and gives symbolic tensors back in what it walked
+        import optree  # first use: of Keras', which few kits are asked for
+
+        with _REGISTERING:
+            if mapping not in _REGISTERED:
+                _REGISTERED.add(mapping)
+                optree.register_pytree_node(
+                    mapping,
+                    lambda found: (list(found.values()), tuple(found), tuple(found)),
+                    lambda names, values: mapping(zip(names, values, strict=True)),
+                    namespace="keras",
+                )
+
     # --- shapes ---------------------------------------------------------------------------------
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
@@ -265,6 +283,9 @@ class TensorFlowKit(Kit):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         whole = tf.broadcast_to(index, tf.concat([tf.shape(x)[:-2], tf.shape(index)], 0))
         return tf.gather(x, whole, axis=-1, batch_dims=len(x.shape) - 1)
+
+    def unembed(self, x: Tensor, words: Any) -> Tensor:
+        return tf.matmul(x, words.weight, transpose_b=True)
 
     def detached(self, x: Tensor) -> Tensor:
         return tf.stop_gradient(x)

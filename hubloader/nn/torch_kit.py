@@ -274,6 +274,9 @@ class TorchKit(Kit):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         return torch.gather(x, -1, index.expand(*x.shape[:-1], index.shape[-1]))
 
+    def unembed(self, x: Tensor, words: Any) -> Tensor:
+        return functional.linear(x, words.weight)
+
     def detached(self, x: Tensor) -> Tensor:
         return x.detach()
 

@@ -40,7 +40,7 @@ class Action(enum.Enum):
     DOWNLOAD = "it is fetched"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a repository has 100,000
 class FilePlan:
     """What to do about one file.
 

@@ -51,7 +51,7 @@ class BatchEncoding(UserDict[str, Any]):
         tensor_type: what the rows are turned into: "pt", "tf", "np", "jax"; None leaves them.
         prepend_batch_axis: give the tensors a batch axis of 1 first.
         n_sequences: how many texts make a row: 1, or 2 for pairs.
-        source: makes the encodings when they are first asked for.
+        source: makes the encodings when they are first asked for, or when this is pickled.
         renamed: tokens by id that the encodings give otherwise than they are written.
 
     """

@@ -30,6 +30,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.tokenizers.charsmap import check_charsmap
 from hubloader.tokenizers.reading import read_text
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from hubloader.types import FileSet
 
-__all__ = ["check_added_tokens", "check_tokenizer_json", "read_tokenizer_json"]
+__all__ = ["check_added_tokens", "check_pattern", "check_tokenizer_json", "read_tokenizer_json"]
 
 _MAX_LENGTH = 1 << 20
 _MAX_ADDED_TOKENS = 1 << 18
@@ -206,7 +207,7 @@ def _check_steps(key: str, value: Any) -> float:
         raise UnsafeFile(f"{key}: {len(steps)} steps are more than {_MAX_STEPS}")
     growth = 1.0
     for step in steps:
-        _check_pattern(key, step.get("pattern"))
+        check_pattern(key, step.get("pattern"))
         _check_charsmap(key, step.get("precompiled_charsmap"))
         _check_template(key, step)
         growth *= _growth(step)
@@ -239,7 +240,13 @@ def _steps(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
         raise UnsafeFile(f"{key}: a step is written as a list")
 
 
-def _check_pattern(key: str, pattern: Any) -> None:
+def check_pattern(key: str, pattern: Any) -> None:
+    """Bound a pattern: its length, and what it counts.
+
+    Raises:
+        UnsafeFile: it is beyond its bound.
+
+    """
     text = _pattern_text(pattern)
     if len(text) > _MAX_PATTERN:
         raise UnsafeFile(f"{key}: a pattern of {len(text)} characters, more than {_MAX_PATTERN}")
@@ -280,12 +287,12 @@ def _check_charsmap(key: str, encoded: Any) -> None:
         raw = base64.b64decode(encoded, validate=True)
     except ValueError:
         raise CorruptFile(f"{key}: precompiled_charsmap is not base64") from None
-    table = int.from_bytes(raw[:4], "little")  # bytes of the search table; the texts follow
-    longest = max(map(len, raw[4 + table :].split(b"\0")))
-    if longest > _MAX_REPLACEMENT:
-        raise UnsafeFile(
-            f"{key}: precompiled_charsmap replaces by {longest} bytes, more than {_MAX_REPLACEMENT}"
-        )
+    if not raw:
+        return
+    try:
+        check_charsmap(raw)
+    except (CorruptFile, UnsafeFile) as error:
+        raise type(error)(f"{key}: {error.message}") from None
 
 
 def _check_template(key: str, step: Mapping[str, Any]) -> None:

@@ -120,7 +120,7 @@ def limit_from(value: Any) -> int:
         return NO_MAX_LENGTH
     try:
         number = int(value) if isinstance(value, float) else operator.index(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = None
     if number is None or number != value:
         raise TypeError(f"model_max_length is {value!r}, not a whole number")

@@ -25,7 +25,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Keeper", "convert"]
 
-_NOT_OF_THE_ENGINE = frozenset({"name_or_path", "chat_template"})
+# What a conversion does not depend on: it is looked at later, or only by calls.
+_NOT_OF_THE_ENGINE = frozenset(
+    {
+        "add_bos_token",
+        "add_eos_token",
+        "chat_template",
+        "clean_up_tokenization_spaces",
+        "legacy_behaviour",
+        "model_input_names",
+        "model_max_length",
+        "name_or_path",
+        "padding_side",
+        "split_special_tokens",
+        "src_lang",
+        "tgt_lang",
+        "truncation_side",
+    }
+)
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, p
 from tokenizers.models import BPE
 
 from hubloader.errors import CorruptFile, UnknownTokenizer, UnsafeFile
+from hubloader.tokenizers.checks import check_pattern
 from hubloader.tokenizers.merging import check_merges, check_tokens, splits_of
 from hubloader.tokenizers.sentencepiece_model import read_model_bytes
 from hubloader.tokenizers.vocabulary_format import VocabularyFormat, sniff_vocabulary
@@ -37,7 +38,6 @@ _WORDS = (
 )
 _MAX_TOKENS = 1 << 19
 _MAX_TOKEN_BYTES = 1024
-_MAX_PATTERN = 4096
 _MAX_SPECIAL = 1 << 16
 _NOT_TEKKEN = (
     AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError,
@@ -140,8 +140,9 @@ def parse_tekken(raw: bytes) -> RankedVocabulary:
         last = len(listed) if size is None else int(size) - first
     except _NOT_TEKKEN as error:
         raise CorruptFile(f"it is not a tekken.json: {type(error).__name__}: {error}") from None
-    if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN:
-        raise UnsafeFile(f"its pattern is no text of up to {_MAX_PATTERN} characters")
+    if not isinstance(pattern, str):
+        raise CorruptFile("its pattern is no text")
+    check_pattern("its config", pattern)
     if [rank for rank, _ in named] != list(range(len(named))) or last < 0:
         raise CorruptFile("its special tokens are not numbered from 0 without a gap")
     if not len(named) <= first <= _MAX_SPECIAL:

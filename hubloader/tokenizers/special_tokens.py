@@ -27,6 +27,8 @@ class SpecialTokens(TokenizerState):
     A role without a token is None. Models with roles of their own (``image_token``) have those too.
     """
 
+    SPECIAL_TOKENS_ATTRIBUTES = (*SPECIAL_TOKEN_NAMES, "additional_special_tokens")
+
     def __getattr__(self, name: str) -> Any:
         roles = self.__dict__.get("_roles")
         if roles is not None:

@@ -93,6 +93,11 @@ class TokenizerState:
         return self.backend_tokenizer
 
     @property
+    def decoder(self) -> Any:
+        """The engine's part that joins tokens to a text, None for no such part."""
+        return self._engine.backend.decoder
+
+    @property
     def vocab_size(self) -> int:
         """How many tokens the vocabulary has, without added ones."""
         return int(self._engine.backend.get_vocab_size(with_added_tokens=False))

@@ -4,8 +4,8 @@
     scripts/bench/cli.py [--rounds 20] [--cpu] [--json FILE]
 
 Goals: `hubloader --version` within 80 ms, `--help` within 120 ms, a `sync` that finds nothing to do
-within 150 ms, each as a whole process on a quiet machine (elsewhere --cpu tells more); a signal ends
-a `sync` within a second. Beside them stand `python -c pass`, which none can be below, and
+within 150 ms, each as a whole process on a quiet machine (elsewhere --cpu tells more); a signal
+ends a `sync` within a second. Beside them stand `python -c pass`, which none can be below, and
 huggingface_hub's `hf --version`.
 """
 

@@ -27,6 +27,7 @@ import pytest  # noqa: E402 - the proofs live with the tests
 from cache_inject import CALLS, HOW, inject_every_call  # noqa: E402
 from cache_world import (  # noqa: E402
     ERRORS,
+    LASTING,
     Tally,
     cut_everywhere,
     hit_every_call,
@@ -64,7 +65,10 @@ def refused(folder: Path, *, full: bool) -> Tally:
         for each in options(full=full)[:2]:
             for operation in operations(**each):
                 stride = 1 if full else 4 + number
-                tally.add(hit_every_call(operation, refuse(error), folder, stride=stride))
+                lasting = LASTING.get(error, frozenset())
+                tally.add(
+                    hit_every_call(operation, refuse(error), folder, stride=stride, lasting=lasting)
+                )
     return tally
 
 
@@ -77,7 +81,7 @@ def injected(folder: Path, *, full: bool) -> Tally:
         if not full and operation.name != "update in small files":
             continue
         for call in CALLS:
-            for how in HOW if full else HOW[:1]:
+            for how in HOW if full and call in {"rename", "fsync"} else HOW[:1]:
                 tally.add(inject_every_call(operation, call, how, folder))
     return tally
 
@@ -95,7 +99,7 @@ def unplugged(folder: Path, *, full: bool) -> Tally:
 
 SERIES = {
     "killed (SIGKILL before the N-th call, for every N)": killed,
-    f"refused ({', '.join(ERRORS)} from the N-th call)": refused,
+    f"refused ({', '.join(ERRORS)} at the N-th call; a full or read-only disk stays so)": refused,
     "killed, EIO or ENOSPC by the kernel (strace, at each rename, sync, link, …)": injected,
     "unplugged (states that a power cut may leave, by a model of the disk)": unplugged,
 }

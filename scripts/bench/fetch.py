@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -157,6 +158,7 @@ def programs(row: Row) -> dict[str, list[str]]:
 def run_row(row: Row, root: Path, rounds: int) -> dict[str, dict[str, object]]:
     """Run every program in turns; give each one's seconds, and what it asked of the Hub."""
     seconds: dict[str, list[float]] = {}
+    cpu: dict[str, list[float]] = {}
     counts: dict[str, dict[str, int]] = {}
     for turn in range(rounds + 1):
         for name, command in programs(row).items():
@@ -166,14 +168,16 @@ def run_row(row: Row, root: Path, rounds: int) -> dict[str, dict[str, object]]:
                     with slow_hub(root, row, count) as endpoint:
                         timed(name, command, row, endpoint, home)
                 with slow_hub(root, row, count) as endpoint:
-                    took = timed(name, command, row, endpoint, home)
+                    took, busy = timed(name, command, row, endpoint, home)
                 counts[name] = json.loads(count.read_text())
             if turn:
                 seconds.setdefault(name, []).append(took)
-    return {name: {"seconds": seconds[name], **counts[name]} for name in seconds}
+                cpu.setdefault(name, []).append(busy)
+    return {name: {"seconds": seconds[name], "cpu": cpu[name], **counts[name]} for name in seconds}
 
 
-def timed(name: str, command: list[str], row: Row, endpoint: str, home: str) -> float:
+def timed(name: str, command: list[str], row: Row, endpoint: str, home: str) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor."""
     filled = [part.replace("{endpoint}", endpoint).replace("{home}", home) for part in command]
     env = {
         **os.environ,
@@ -183,12 +187,18 @@ def timed(name: str, command: list[str], row: Row, endpoint: str, home: str) -> 
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HUBLOADER_DURABILITY": "batch" if row.durable or name == DURABLE else "none",
     }
-    start = time.perf_counter()
+    before, start = processor_seconds(), time.perf_counter()
     running = [subprocess.Popen(filled, env=env) for _ in range(row.processes)]
     codes = [child.wait() for child in running]
     if any(codes):
         sys.exit(f"{filled} failed")
-    return time.perf_counter() - start
+    return time.perf_counter() - start, processor_seconds() - before
+
+
+def processor_seconds() -> float:
+    """Of the programs that have ended; the Hub of a run ends after them."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def ratio(figures: dict[str, dict[str, object]], ours: str, peer: str) -> float:
@@ -202,6 +212,7 @@ def report(row: Row, figures: dict[str, dict[str, object]]) -> None:
         median = statistics.median(figure["seconds"])
         print(
             f"  {name:<18} {median:7.2f} s  {ratio(figures, name, OURS):6.2f} x hubloader"
+            f"  {statistics.median(figure['cpu']):7.2f} s of the processor"
             f"  {figure['requests']:>5} requests  {figure['body_bytes'] / MB:8.1f} MB"
         )
     for goal in row.goals:

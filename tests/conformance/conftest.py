@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pytest
+import pytest
+from generative_variants import is_repetition
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest itself looks at marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out more seeds of the same, unless the mark is named."""
+    """Leave out more seeds of the same, and the same of relatives, unless the mark is named."""
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "conformance" in item.path.parts and is_repetition(item.originalname, params):
+            item.add_marker(pytest.mark.slow)
     if "slow" in config.option.markexpr:
         return
     left_out = [item for item in items if "conformance" in item.path.parts and _is_slow(item)]

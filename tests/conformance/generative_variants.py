@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FUSED", "GENERATIVE", "decoder_inputs", "ended", "traced", "two_halves"]
+__all__ = [
+    "FUSED",
+    "GENERATIVE",
+    "decoder_inputs",
+    "ended",
+    "is_repetition",
+    "traced",
+    "two_halves",
+]
 
 GENERATIVE: dict[str, dict[str, dict[str, Any]]] = {
     "bart": {
@@ -164,6 +173,70 @@ GENERATIVE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+
+
+REPRESENTATIVES = frozenset({"falcon", "gpt2", "llama", "t5"})
+RELATIVES = frozenset(
+    [
+        "bart",
+        "bloom",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt_neo",
+        "gpt_neox",
+        "gptj",
+        "mbart",
+        "mistral",
+        "mt5",
+        "olmo2",
+        "opt",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+        "stablelm",
+        "starcoder2",
+        "umt5",
+    ]
+)
+# what is tried of every family, with what: tests that are not named here are tried of all
+_OF_RELATIVES: dict[str, frozenset[str]] = {
+    "test_a_checkpoint_in_half_precision_computes_in_float32": frozenset(),
+    "test_a_checkpoint_is_loaded_answers_alike_and_is_saved_for_transformers": frozenset(
+        {"torch", "numpy"}
+    ),
+    "test_a_decoder_looks_back_alone_or_is_refused": frozenset({"numpy"}),
+    "test_computing_in_half_precision_stays_near_and_finite": frozenset(),
+    "test_gradients_are_those_of_transformers": frozenset({"torch-eager"}),
+    "test_hidden_states_and_attentions_come_on_request": frozenset({"numpy", "torch-eager"}),
+    "test_hidden_states_and_pooled_output_are_those_of_transformers": frozenset({"numpy"}),
+    "test_one_text_without_a_mask_gives_the_same_logits": frozenset({"numpy", "torch"}),
+    "test_the_tensorflow_model_runs_as_a_graph_of_unknown_sizes": frozenset(),
+    "test_the_torch_model_copies_pickles_compiles_and_exports": frozenset(),
+}
+_OF_VARIANTS = {
+    "test_logits_are_those_of_transformers_whatever_the_padding": {"numpy", "torch-eager"},
+}
+
+
+def is_repetition(test: str, params: Mapping[str, Any]) -> bool:
+    """Whether a test shows what it shows of a relative too, of the same layers: it can wait.
+
+    Args:
+        test: its name, without parameters.
+        params: its parameters.
+
+    """
+    family, kit = params.get("family"), params.get("kit_name", params.get("backend"))
+    if family not in REPRESENTATIVES | RELATIVES:
+        return False
+    if params.get("seed", 0) > 0:
+        return True
+    if params.get("variant", "plain") != "plain":
+        return kit not in _OF_VARIANTS.get(test, ())
+    return family in RELATIVES and test in _OF_RELATIVES and kit not in _OF_RELATIVES[test]
 
 
 # transformers 5.23 adds ALiBi twice in Falcon's eager attention, and once, as it was trained, in

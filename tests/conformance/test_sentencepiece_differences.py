@@ -95,3 +95,34 @@ def test_a_chat_template_that_takes_too_much_is_stopped(tmp_path):
     ours, _ = both(tmp_path, "spm-llama/tokenizer.model", "LlamaTokenizer")
     with pytest.raises(UnsafeFile):
         ours.apply_chat_template([], chat_template="{{ 'a' * 10**10 }}")
+
+
+def test_an_empty_conversation_is_written(tmp_path):
+    ours, theirs = both(
+        tmp_path, "spm-llama/tokenizer.model", "LlamaTokenizer", chat_template="{{ messages }}!"
+    )
+    assert ours.apply_chat_template([], tokenize=False) == "[]!"
+    with pytest.raises(ValueError, match="empty conversation"):
+        theirs.apply_chat_template([], tokenize=False)
+
+
+class Place:
+    pass
+
+
+def test_a_class_of_ones_own_is_an_object_to_a_tool():
+    from transformers.utils.chat_template_utils import TypeHintParsingException, get_json_schema
+
+    from hubloader.tokenizers.chat_tools import tool_schema
+
+    def look_up(place: Place):
+        """Look up.
+
+        Args:
+            place: where
+        """
+
+    function = tool_schema(look_up)["function"]
+    assert function["parameters"]["properties"]["place"]["type"] == "object"
+    with pytest.raises(TypeHintParsingException):
+        get_json_schema(look_up)

@@ -145,8 +145,8 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
 }
 NOT_OPS = {
     *("bind", "make", "stack", "build", "load", "parameters", "export", "buffer", "train"),
-    "weight",
-    *("arrays", "inference", "register"),
+    *("weight", "unembed"),
+    *("arrays", "holds_values", "inference", "register"),
 }
 
 
@@ -281,6 +281,16 @@ def test_the_layers_compute_what_their_weights_say(kit):
     assert report.loaded == tuple(WEIGHTS)
     np.testing.assert_allclose(plain(module(native(kit, IDS))), everything(), atol=1e-5)
     assert kit.export(module).keys() == WEIGHTS.keys()
+
+
+def test_a_table_of_words_scores_them(kit):
+    module = kit.build(Everything, 8)
+    for dtype in ("float32", "float16"):
+        stored = {**WEIGHTS, "words.weight": WEIGHTS["words.weight"].astype(dtype)}
+        kit.load(module, stored, dtype="float32")
+        scores = plain(kit.unembed(native(kit, X), module.words))
+        expected = X.astype(float) @ stored["words.weight"].astype(float).T
+        np.testing.assert_allclose(scores, expected, atol=TOLERANCE)
 
 
 def test_loading_reports_what_does_not_fit_and_loads_the_rest(kit):

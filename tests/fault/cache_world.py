@@ -43,6 +43,12 @@ CALLS = (
     "open", "write", "pwrite", "replace", "rename", "unlink", "mkdir", "symlink", "link", "fsync",
     "ftruncate", "fchmod", "rmdir", "utime",
 )  # fmt: skip
+_MAKING = frozenset({"open", "write", "pwrite", "mkdir", "symlink", "link"})
+LASTING = {  # a disk that is full stays full, but lets things be deleted
+    "ENOSPC": _MAKING,
+    "EDQUOT": _MAKING,
+    "EROFS": frozenset(CALLS),
+}
 
 
 @contextmanager
@@ -233,8 +239,15 @@ def operations(**options: Any) -> tuple[Operation, ...]:
 # killed and refused at the N-th call
 
 
-def at_call(number: int, act: Callable[[], object]) -> list[int]:
-    """Have ``act`` done before the N-th call that changes the disk; give the count."""
+def at_call(
+    number: int, act: Callable[[], object], lasting: frozenset[str] = frozenset()
+) -> list[int]:
+    """Have ``act`` done before the N-th call that changes the disk, and each later one of a kind.
+
+    Returns:
+        The count of calls.
+
+    """
     counted = [0]
 
     def hook(name: str) -> None:
@@ -243,7 +256,8 @@ def at_call(number: int, act: Callable[[], object]) -> list[int]:
         def call(*args: Any, **options: Any) -> Any:
             writes = name != "open" or args[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             counted[0] += bool(writes)
-            if writes and counted[0] == number:
+            again = counted[0] > number and name in lasting
+            if writes and (counted[0] == number or again):
                 act()
             return real(*args, **options)
 
@@ -254,13 +268,18 @@ def at_call(number: int, act: Callable[[], object]) -> list[int]:
     return counted
 
 
-def in_child(number: int, act: Callable[[], object], work: Callable[[], object]) -> int:
+def in_child(
+    number: int,
+    act: Callable[[], object],
+    work: Callable[[], object],
+    lasting: frozenset[str] = frozenset(),
+) -> int:
     """Fork, and do ``work`` with a fault at its N-th call."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            counted = at_call(number, act)
+            counted = at_call(number, act, lasting)
             work()
             status = ENDED_WELL if counted[0] >= number else NO_FAULT_CAME
         except CacheError:
@@ -313,6 +332,7 @@ def hit_every_call(
     *,
     stride: int = 1,
     first: int = 1,
+    lasting: frozenset[str] = frozenset(),
 ) -> Tally:
     """Do an operation once for each of its calls, with a fault at that call, then once more."""
     tally, base = Tally(), folder / "base"
@@ -320,7 +340,7 @@ def hit_every_call(
     for number in range(first, 100_000, stride):
         root = folder / f"n{number}"
         shutil.copytree(base, root, symlinks=True)
-        status = in_child(number, act, lambda root=root: operation.work(root))
+        status = in_child(number, act, lambda root=root: operation.work(root), lasting)
         if status == NO_FAULT_CAME:
             shutil.rmtree(root)
             break

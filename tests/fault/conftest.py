@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--race-seconds", type=float, default=8.0, help="length of the cache's races")
     group.addoption("--reads", type=int, default=10_000, help="reads under constant pruning")
     group.addoption("--chaos", type=int, default=60, help="random series of network faults")
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A folder that other users may look into; pytest's own are closed to them again and again."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cache_world import (
     ERRORS,
+    LASTING,
     OLD,
     Operation,
     cut_everywhere,
@@ -61,8 +62,9 @@ def test_killed_at_each_call(operation, tmp_path):
 def test_refused_at_some_calls(operation, error, tmp_path):
     stride = 1 if (operation.name, error) == ("update in small files", "EIO") else 7
     tally = hit_every_call(
-        operation, refuse(error), tmp_path, stride=stride, first=1 + ERRORS.index(error) % stride
-    )
+        operation, refuse(error), tmp_path, stride=stride, first=1 + ERRORS.index(error) % stride,
+        lasting=LASTING.get(error, frozenset()),
+    )  # fmt: skip
 
     assert tally.wrong == []
     assert tally.leaked == 0

@@ -79,10 +79,7 @@ def race(tmp_path, hub, work, seconds=0.0):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    "processes",
-    [pytest.param(6, id="six"), pytest.param(32, id="thirty-two", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("processes", [6, 32])
 def test_nobody_reads_a_wrong_byte_or_a_dead_path(request, tmp_path, hub, processes):
     seconds = request.config.getoption("--race-seconds")
     found = race(tmp_path, hub, f"race.run({processes}, {seconds})", seconds)

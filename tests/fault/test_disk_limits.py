@@ -138,12 +138,9 @@ except DiskFull as error:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")
-def test_another_user_reads_a_warm_cache_without_writing(tmp_path):
-    root = tmp_path / "shared"
+def test_another_user_reads_a_warm_cache_without_writing(public_path):
+    root = public_path / "shared"
     UPDATE.prepare(root)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == "root" and folder.stat().st_mode & 0o005 != 0o005:
-            folder.chmod(0o755)
     before = sorted(str(path) for path in root.rglob("*"))
 
     child = os.fork()

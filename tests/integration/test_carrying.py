@@ -287,6 +287,16 @@ def test_a_bad_content_is_not_exported(synced: Path, tmp_path: Path):
 # plain folders
 
 
+def packed(folder: Path) -> bytes:
+    """The folder as a tar, itself included: byte for byte what an image layer would be made of."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for path in sorted([folder, *folder.rglob("*")]):
+            name = f"models/{path.relative_to(folder)}"
+            archive.add(path, name, recursive=False)
+    return stream.getvalue()
+
+
 def test_a_plain_folder_is_the_same_wherever_it_is_made(synced: Path, tmp_path: Path):
     options = {"lock": synced / "models.lock", "cache_dir": synced / "cache", "format": "dir"}
 
@@ -309,6 +319,9 @@ def test_a_plain_folder_is_the_same_wherever_it_is_made(synced: Path, tmp_path: 
     export(tmp_path / "two", **options)
 
     assert facts(tmp_path / "one") == facts(tmp_path / "two")
+    assert packed(tmp_path / "one") == packed(tmp_path / "two")  # as layers of an image
+    export(tmp_path / "two", **options)
+    assert packed(tmp_path / "one") == packed(tmp_path / "two")
     config = tmp_path / "one/sentiment/config.json"
     assert (config.stat().st_mode & 0o777, config.stat().st_mtime) == (0o644, 0)
     assert not config.is_symlink()

@@ -92,7 +92,7 @@ def test_help_lists_every_command_and_each_has_its_own() -> None:
         (["ls", "--repo-type", "kernel"], "kernel"),
         (["info", "a/b/c"], "a/b/c"),
         (["info", "a@b..c"], "b..c"),
-        (["serve"], "--root"),
+        (["serve", "--port", "70000"], "--port"),
     ],
 )
 def test_wrong_usage_is_2_and_says_what(arguments: list[str], said: str) -> None:

@@ -1,7 +1,8 @@
 """Memory stays flat: a file of gigabytes and a repository of 100,000 files are not special.
 
 Each load runs in a process of its own; its highest resident memory is compared with what it has
-when everything is imported and one small file was loaded. Half a minute each, and 2 GiB of disk.
+when everything is imported, one small file was loaded and the listing was read. A quarter and a
+whole minute, and 2 GiB of disk.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hubloader import hf_hub_download, snapshot_download
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 hf_hub_download("org/small", "config.json")
+snapshot_download(sys.argv[1], dry_run=True)
 idle = peak()
 snapshot_download(sys.argv[1])
 print(idle, peak())
@@ -67,7 +69,6 @@ def test_a_file_of_two_gigabytes_takes_no_more_than_a_small_one(tmp_path):
     with MirrorServer(tmp_path / "hub") as hub:
         grown = memory_over_idle(hub, "org/large", tmp_path / "cache")
 
-    print("GROWN", grown)
     assert grown <= 100 * MB
 
 
@@ -76,7 +77,7 @@ def content(number: int) -> bytes:
 
 
 def git_sha1(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0%b" % (len(data), data)).hexdigest()  # noqa: S324  git's choice
+    return hashlib.sha1(b"blob %d\0%b" % (len(data), data)).hexdigest()
 
 
 @web.middleware
@@ -105,12 +106,10 @@ async def many(request: web.Request, handler) -> web.StreamResponse:
     return web.Response(body=data, headers=headers)
 
 
-def test_a_repository_of_a_hundred_thousand_files_takes_little_beside_its_listing(tmp_path):
+def test_a_hundred_thousand_files_take_little_beside_their_listing(tmp_path):
     small(tmp_path / "hub")
     with MirrorServer(tmp_path / "hub", middlewares=[many]) as hub:
         grown = memory_over_idle(hub, "org/many", tmp_path / "cache")
 
-    tree = next((tmp_path / "cache").glob("models--org--many/trees/*.json"))
     assert len(list((tmp_path / "cache").glob("models--org--many/snapshots/*/*/*"))) == FILES
-    print("GROWN", grown)
-    assert grown <= 100 * MB + 8 * tree.stat().st_size  # what the listing takes as objects
+    assert grown <= 100 * MB

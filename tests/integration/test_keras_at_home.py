@@ -200,6 +200,27 @@ def test_a_keras_file_brings_back_the_model_and_its_training(model, tmp_path, ba
     again.fit(inputs, labels, verbose=0)
 
 
+def test_it_is_a_part_of_a_larger_keras_model(folder, batch):
+    encoder = hubloader.TFAutoModel.from_pretrained(folder)
+    inputs = {name: keras.Input((None,), dtype="int64", name=name) for name in batch}
+    first = encoder(inputs).last_hidden_state[:, 0]
+    whole = keras.Model(inputs, keras.layers.Dense(2)(first))
+
+    whole.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy())
+    whole.fit(batch, np.array([0, 1]), verbose=0)
+
+    assert whole(batch).shape == (2, 2)
+    assert len(whole.trainable_weights) == len(encoder.trainable_weights) + 2
+
+
+def test_an_exported_model_becomes_a_lite_one(model, tmp_path):
+    model.export(tmp_path / "served", verbose=False)
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "served"))
+
+    assert len(converter.convert()) > model.num_parameters()
+
+
 def test_more_inputs_by_place_than_there_are_is_our_error(model, batch):
     with pytest.raises(TypeError, match="inputs by place"):
         model(*[batch["input_ids"]] * 9)

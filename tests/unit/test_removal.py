@@ -12,7 +12,7 @@ from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
 from hubloader.cache import CacheStore, disk, removal
 from hubloader.cache.layout import CacheLayout
-from hubloader.cache.leases import Grip, Leases
+from hubloader.cache.leases import Grip, Leases, grip
 from hubloader.cache.prune import carry_out, choose, choose_named
 from hubloader.cache.repo_lock import RepoLock
 from hubloader.cache.report import scan, scan_cache_dir
@@ -340,8 +340,32 @@ def test_a_lease_on_a_snapshot_that_was_deleted_and_made_anew_is_taken_anew(tmp_
     assert not leases.take(str(folder))
     folder.mkdir()
     assert leases.take(str(folder))
-    assert RepoLock  # the lock is another thing
     leases.drop(str(folder))
+
+
+def test_a_lease_waits_for_a_deletion_that_has_the_snapshot_already(tmp_path, monkeypatch):
+    """What is there is about to go: who took it for granted would return a dead path."""
+    folder, leases = tmp_path / "snapshot", Leases()
+    folder.mkdir()
+    deletion = os.open(folder, os.O_RDONLY)
+    assert grip(deletion, alone=True) is Grip.HELD
+
+    def sleep(_seconds):
+        folder.rmdir()
+        os.close(deletion)
+
+    monkeypatch.setattr("hubloader.cache.leases.time.sleep", sleep)
+
+    assert not leases.take(str(folder))
+
+
+def test_a_lease_does_not_wait_for_ever_for_a_deletion_that_was_stopped(tmp_path):
+    deletion = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert grip(deletion, alone=True) is Grip.HELD
+        assert not Leases().take(str(tmp_path), patience=0.0)
+    finally:
+        os.close(deletion)
 
 
 def test_a_lease_is_not_taken_through_a_link(tmp_path):

@@ -324,6 +324,8 @@ def test_a_damaged_tiktoken_file_is_refused_in_words(raw, words):
         {"special_tokens": [{"rank": 3, "token_str": "<s>", "is_control": True}]},
         {"config": {"pattern": "x", "default_num_special_tokens": 1 << 30}},
         {"config": {"pattern": "x" * 5000}},
+        {"config": {"pattern": "(a{1000}){2000}"}},
+        {"config": {"pattern": 5}},
         {"config": {"pattern": "x", "default_vocab_size": -1}},
         {"config": {"pattern": "x", "default_vocab_size": float("inf")}},
         {"config": {"pattern": "x", "default_num_special_tokens": float("inf")}},

@@ -279,3 +279,15 @@ def test_a_load_imports_no_family_and_no_format_that_it_does_not_need(folder):
     unneeded = {"checks", "chat_render", "ranked_bytes", "sentencepiece_model"}
     assert not imported & {*unneeded, "families.sentencepiece", "families.ranked"}
     assert not imported & {"shutil", "numpy", "requests", "filelock", "tqdm"}
+
+
+def test_a_class_says_what_it_is_without_being_loaded():
+    electra, gpt2 = tokenizer_class("ElectraTokenizer"), tokenizer_class("GPT2Tokenizer")
+    assert electra.vocab_files_names == {
+        "vocab_file": "vocab.txt",
+        "tokenizer_file": "tokenizer.json",
+    }
+    assert list(gpt2.vocab_files_names.values()) == ["vocab.json", "merges.txt", "tokenizer.json"]
+    assert electra.model_input_names == ["input_ids", "token_type_ids", "attention_mask"]
+    assert tokenizer_class("XLNetTokenizer").padding_side == "left"
+    assert "pad_token" in electra.SPECIAL_TOKENS_ATTRIBUTES

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import CorruptFile, EntryNotFound, UnknownTokenizer, UnsafeFile
 from hubloader.resolve.files import DirectoryFiles
 from hubloader.tokenizers.config import read_tokenizer_config
+from hubloader.tokenizers.families import wordpiece
 from hubloader.tokenizers.reading import read_json_object, read_text
 
 FIXTURES = Path(__file__).resolve().parents[2] / "cache_fixtures" / "tokenizers"
@@ -220,6 +222,29 @@ def test_a_vocabulary_without_the_tokens_that_frame_a_text_is_named(tmp_path):
     write(tmp_path, "merges.txt", "#version: 0.2\n")
     with pytest.raises(CorruptFile, match="has no </s>"):
         load(tmp_path, tokenizer_type="roberta")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[UNK]\na\nb\n",
+        b"[UNK]\na\nb",
+        b"[UNK]\r\na\r\nb\r\n",
+        b"[UNK]\ra\rb",
+        b"\xef\xbb\xbf[UNK]\na\n",
+        b"[UNK]\na \nb\xe3\x80\x80\n\xc2\xa0\nc\n",
+        b"[UNK]\n\na\n\n",
+        b"[UNK]\na\na\nb\n",
+        b"[UNK]\n\x00\n\x1c\nb\n\x85\n".replace(b"\x85", b"\xc2\x85"),
+        b"[UNK]\na\xe2\x80\xa8b\n\x0b\n",
+    ],
+)
+def test_a_vocabulary_is_read_line_by_line_as_transformers_does(tmp_path, content):
+    (tmp_path / "vocab.txt").write_bytes(content)
+    with open(tmp_path / "vocab.txt", encoding="utf-8-sig") as lines:
+        expected = {line.rstrip("\n"): number for number, line in enumerate(lines)}
+    model = wordpiece._read_model(DirectoryFiles(tmp_path), "vocab.txt", "[UNK]")
+    assert tokenizers.Tokenizer(model).get_vocab() == expected
 
 
 def test_a_vocabulary_beyond_the_limit_is_unsafe_rather_than_corrupt(folder, monkeypatch):

@@ -64,6 +64,7 @@ def _class(name: str, file: str, tokens: str, **changes: Any) -> TokenizerClass:
         special_tokens=_tokens(tokens),
         mask_lstrip=True,
         mask_normalized=True,
+        keep_conversion=True,  # reading the pieces takes half as long again as reading them kept
     )
     return replace(usual, **changes)
 
@@ -108,7 +109,7 @@ CLASSES = (
     _class(
         "NllbTokenizer", _BPE_FILE, _FAIRSEQ_TOKENS,
         options={**_LANGUAGES, "legacy_behaviour": False},
-        framed_by=frozenset({"src_lang", "legacy_behaviour"}), keep_conversion=True,
+        framed_by=frozenset({"src_lang", "legacy_behaviour"}),
     ),
     _class(
         "PegasusTokenizer", _FILE, "e=</s> u=<unk> p=<pad> m=<mask_2>",
@@ -125,7 +126,7 @@ CLASSES = (
         "SeamlessM4TTokenizer", _BPE_FILE, "b=<s> e=</s> u=<unk> s=</s> p=<pad> c=<s>",
         options={"src_lang": "eng", "tgt_lang": "fra"},
         legacy_options={"add_prefix_space": True},
-        framed_by=frozenset({"src_lang"}), keep_conversion=True,
+        framed_by=frozenset({"src_lang"}),
     ),
     _class("T5Tokenizer", _FILE, _T5_TOKENS),
     _class("UdopTokenizer", _FILE, "e=</s> u=<unk> s=</s> p=<pad>"),

@@ -1,0 +1,378 @@
+"""Heads that families share: token classification, question answering, choices, masked words.
+
+A family names its body and where checkpoints keep it; a head takes what the body takes. What a
+family's own head does differently stands in the family's file.
+
+Masked words are scored by the table of words itself, where a checkpoint ties the two.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubloader.architectures._entry import (
+    MASKED_LM,
+    MULTIPLE_CHOICE,
+    QUESTION_ANSWERING,
+    TOKEN_CLASSIFICATION,
+)
+from hubloader.architectures._summary import SequenceSummary
+from hubloader.nn.blocks import activate
+from hubloader.nn.layer import UNTRACED, Layer
+
+if TYPE_CHECKING:
+    from hubloader.nn.layer import Tensor, Trace
+
+__all__ = [
+    "Bias",
+    "ClsMaskedLM",
+    "GeneratorMaskedLM",
+    "Head",
+    "LMHeadMaskedLM",
+    "LastTokenChoice",
+    "MaskedLM",
+    "MultipleChoice",
+    "PreClassifiedChoice",
+    "QuestionAnswering",
+    "SummaryMultipleChoice",
+    "TokenClassification",
+    "Transform",
+    "heads",
+    "ties_words",
+    "width_of",
+]
+
+
+def heads(  # noqa: PLR0913  one for each head
+    module: str,
+    class_prefix: str,
+    body: type[Layer],
+    prefix: str,
+    *,
+    pooler: bool | None = False,
+    tokens: type[Head] | None = None,
+    answers: type[Head] | None = None,
+    words: type[Head] | None = None,
+    choices: type[Head] | None = None,
+) -> dict[str, type[Layer]]:
+    """Make a family's heads: classes of its module, by transformers' names.
+
+    Args:
+        module: the family's ``__name__``; the classes are put there, so that they can be pickled.
+        class_prefix: what transformers' class names begin with, ``"Bert"``.
+        body: what the heads stand on.
+        prefix: where checkpoints keep it, ``"bert"``.
+        pooler: whether checkpoints of these heads have the body's pooler, though only choices use
+            one; None for a body that knows of none.
+        tokens: labels tokens.
+        answers: finds answers.
+        words: finds masked words.
+        choices: chooses.
+
+    Returns:
+        Task -> layer.
+
+    """
+    asked = {
+        TOKEN_CLASSIFICATION: (tokens, "ForTokenClassification", pooler),
+        QUESTION_ANSWERING: (answers, "ForQuestionAnswering", pooler),
+        MASKED_LM: (words, "ForMaskedLM", pooler),
+        MULTIPLE_CHOICE: (choices, "ForMultipleChoice", None),
+    }
+    made: dict[str, type[Layer]] = {}
+    for task, (head, suffix, pools) in asked.items():
+        if head is None:
+            continue
+        name = f"{class_prefix}{suffix}"
+        own = {"model_class": body, "prefix": prefix, "__module__": module, "__doc__": head.__doc__}
+        if head.pools is not None and (pooler is None or task != MULTIPLE_CHOICE):
+            own["pools"] = pools
+        made[task] = type(name, (head,), own)
+        setattr(sys.modules[module], name, made[task])
+    return made
+
+
+class Head(Layer):
+    """What stands on a body; its ``forward`` takes what the body's takes.
+
+    ``pools`` is what the body is told about its pooler; None for a body that knows of none.
+    """
+
+    model_class: ClassVar[type[Layer]]
+    prefix: ClassVar[str]
+    pools: ClassVar[bool | None] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Show the body's arguments as the head's own."""
+        super().__init_subclass__(**keywords)
+        own = vars(cls)
+        if "model_class" in own and "origin" not in own and "forward" not in own:
+            cls.forward = _taking(cls, cls.model_class)  # type: ignore[method-assign]  # the same
+
+    def __init__(self, c: Any) -> None:
+        super().__init__()
+        told = {} if self.pools is None else {"pooler": self.pools}
+        setattr(self, self.prefix, self.nn.make(self.model_class, c, **told))
+
+    @property
+    def body(self) -> Any:
+        """The body, wherever the checkpoint has it."""
+        return getattr(self, self.prefix)
+
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
+        """(B, T) -> what the head makes of the hidden states."""
+        return self.read(self.body(*inputs, trace=trace, **named))
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> the head's answer; every head has its own."""
+        raise NotImplementedError
+
+
+def _taking(cls: type[Head], body: type[Layer]) -> Any:
+    computes = cls.forward
+
+    def forward(self: Head, *inputs: Tensor, **named: Any) -> Tensor:
+        return computes(self, *inputs, **named)
+
+    forward.__signature__ = inspect.signature(body.forward)  # type: ignore[attr-defined]  # may be set
+    forward.__doc__ = computes.__doc__
+    return forward
+
+
+class TokenClassification(Head):
+    """Hidden states -> logits of every token: (B, T, num_labels)."""
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.dropout = self.nn.Dropout(getattr(c, "head_dropout", 0.0))
+        self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, num_labels)."""
+        return self.classifier(self.dropout(hidden))
+
+
+class QuestionAnswering(Head):
+    """Hidden states -> how well an answer would begin, and end, with each token: (B, T, 2)."""
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.qa_outputs = self.nn.Linear(c.hidden_size, 2)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, 2)."""
+        return self.qa_outputs(hidden)
+
+
+class MultipleChoice(Head):
+    """Inputs (B, choices, T) -> logits of the choices: (B, choices)."""
+
+    pools = True
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.dropout = self.nn.Dropout(getattr(c, "head_dropout", 0.0))
+        self.classifier = self.nn.Linear(c.hidden_size, 1)
+
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
+        """Every choice as a text of its own, then side by side again."""
+        nn = self.nn
+
+        def flat(x: Tensor | None) -> Tensor | None:
+            return None if x is None else nn.reshape(x, (-1, *nn.shape(x)[2:]))
+
+        first = inputs[0] if inputs else named["input_ids"]
+        given = {name: flat(value) for name, value in named.items()}
+        hidden = self.body(*map(flat, inputs), trace=trace, **given)
+        return nn.reshape(self.read(hidden), (-1, nn.shape(first)[1]))
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        return self.classifier(self.dropout(self.body.pooled(hidden)))
+
+
+class PreClassifiedChoice(MultipleChoice):
+    """The same, of the first token through one more layer."""
+
+    pools = False
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.pre_classifier = self.nn.Linear(c.hidden_size, c.hidden_size)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        return self.classifier(self.dropout(self.nn.relu(self.pre_classifier(hidden[:, 0]))))
+
+
+class LastTokenChoice(MultipleChoice):
+    """The same, of the last token as it is: so a summary is by default."""
+
+    pools = False
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        return self.classifier(hidden[:, -1])
+
+
+class SummaryMultipleChoice(MultipleChoice):
+    """The same, by a summary as XLM's kin make it."""
+
+    pools = None
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        del self.classifier, self.dropout
+        self.sequence_summary = self.nn.make(SequenceSummary, c)
+        projected = c.summary_use_proj and c.summary_proj_to_labels
+        # as wide as the labels, whatever comes in: so it is in checkpoints
+        self.logits_proj = self.nn.Linear(c.num_labels if projected else c.hidden_size, 1)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
+        return self.logits_proj(self.sequence_summary(hidden))
+
+
+# --- masked words -------------------------------------------------------------------------------
+
+
+class Transform(Layer):
+    """Project, bend, normalise."""
+
+    def __init__(self, c: Any, width: int, act: str, *, norm: str = "LayerNorm") -> None:
+        super().__init__()
+        self.dense = self.nn.Linear(c.hidden_size, width)
+        setattr(self, norm, self.nn.LayerNorm(width, eps=c.layer_norm_eps))
+        self.norm, self.activation = norm, act
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., hidden_size) -> (..., width)."""
+        return getattr(self, self.norm)(activate(self.nn, self.activation, self.dense(x)))
+
+
+class Bias(Layer):
+    """One number for each word; where a checkpoint does not tie them, words of its own too."""
+
+    bias: Tensor
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self.nn.weight(self, "bias", (words,))
+
+    def forward(self, x: Tensor, words: Any) -> Tensor:
+        """(..., width), the table of words -> (..., vocab_size)."""
+        return self.nn.unembed(x, words) + self.bias
+
+
+def width_of(c: Any) -> int:
+    """Return how wide a config's words are."""
+    return int(getattr(c, "embedding_width", c.hidden_size))
+
+
+def ties_words(c: Any, default: bool = True) -> bool:
+    """Whether the table of words scores them too."""
+    return bool(c.extra.get("tie_word_embeddings", default))
+
+
+class MaskedLM(Head):
+    """Hidden states -> logits of every word at every place: (B, T, vocab_size)."""
+
+    @property
+    def words(self) -> Any:
+        """The table of words."""
+        return self.body.embeddings.word_embeddings
+
+
+class Predictions(Layer):
+    """BERT's: a transform, then the words."""
+
+    def __init__(self, c: Any, norm: str = "LayerNorm") -> None:
+        super().__init__()
+        width = width_of(c)
+        self.transform = self.nn.make(Transform, c, width, c.hidden_act, norm=norm)
+        self.nn.weight(self, "bias", (c.vocab_size,))
+        self.decoder = None if ties_words(c) else self.nn.Linear(width, c.vocab_size)
+
+    if TYPE_CHECKING:
+        bias: Tensor
+
+    def forward(self, hidden: Tensor, words: Any) -> Tensor:
+        """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
+        x = self.transform(hidden)
+        if self.decoder is not None:
+            return self.decoder(x)
+        return self.nn.unembed(x, words) + self.bias
+
+
+class Cls(Layer):
+    """What holds the predictions, where BERT's kin keep them."""
+
+    predictions_class: ClassVar[type[Layer]] = Predictions
+
+    def __init__(self, c: Any, **options: Any) -> None:
+        super().__init__()
+        self.predictions = self.nn.make(self.predictions_class, c, **options)
+
+
+class ClsMaskedLM(MaskedLM):
+    """BERT's masked words, under ``cls.predictions``."""
+
+    norm: ClassVar[str] = "LayerNorm"
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.cls = self.nn.make(Cls, c, norm=self.norm)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        return self.cls.predictions(hidden, self.words)
+
+
+class LMHead(Layer):
+    """RoBERTa's: project, GELU, normalise, then the words."""
+
+    if TYPE_CHECKING:
+        bias: Tensor
+
+    def __init__(self, c: Any) -> None:
+        super().__init__()
+        self.dense = self.nn.Linear(c.hidden_size, c.hidden_size)
+        self.layer_norm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.nn.weight(self, "bias", (c.vocab_size,))
+        self.decoder = None if ties_words(c) else self.nn.Linear(c.hidden_size, c.vocab_size)
+
+    def forward(self, hidden: Tensor, words: Any) -> Tensor:
+        """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
+        x = self.layer_norm(self.nn.gelu(self.dense(hidden)))
+        if self.decoder is not None:
+            return self.decoder(x)
+        return self.nn.unembed(x, words) + self.bias
+
+
+class LMHeadMaskedLM(MaskedLM):
+    """RoBERTa's masked words, under ``lm_head``."""
+
+    head_class: ClassVar[type[Layer]] = LMHead
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.lm_head = self.nn.make(self.head_class, c)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        return self.lm_head(hidden, self.words)
+
+
+class GeneratorMaskedLM(MaskedLM):
+    """ELECTRA's masked words: what its generator was trained with."""
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.generator_predictions = self.nn.make(Transform, c, width_of(c), "gelu")
+        self.generator_lm_head = self.nn.make(Bias, c.vocab_size)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, vocab_size)."""
+        return self.generator_lm_head(self.generator_predictions(hidden), self.words)
