@@ -1,4 +1,4 @@
-"""``pipeline("text-classification")``: text in, labels and scores out.
+"""``pipeline(task)``, and the one for text-classification: text in, labels and scores out.
 
 Texts are tokenized many at a time, ordered by length, so that a batch holds texts of nearly the
 same length and little is computed on padding; answers come back in the order of the texts. A
@@ -10,6 +10,7 @@ what goes in and comes out; the batching is ours.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from hubloader.auto.classifier import (
     NpAutoModelForSequenceClassification,
     TFAutoModelForSequenceClassification,
 )
+from hubloader.auto.pipeline_base import framework_of
 from hubloader.auto.source import HubArguments
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import BackendUnavailable, UnsupportedTask
@@ -38,12 +40,22 @@ __all__ = ["DEFAULT_MODEL", "TextClassificationPipeline", "pipeline"]
 
 DEFAULT_MODEL = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
 _TASKS = ("text-classification", "sentiment-analysis")
+_HEADS = {  # task: where its pipeline is, where the facades are, what their names end with
+    "token-classification": (
+        "pipeline_tokens.TokenClassificationPipeline",
+        "ForTokenClassification",
+    ),
+    "ner": ("pipeline_tokens.TokenClassificationPipeline", "ForTokenClassification"),
+    "question-answering": ("pipeline_answers.QuestionAnsweringPipeline", "ForQuestionAnswering"),
+    "fill-mask": ("pipeline_words.FillMaskPipeline", "ForMaskedLM"),
+    "feature-extraction": ("pipeline_words.FeatureExtractionPipeline", ""),
+}
 _FRAMEWORKS = {  # pipeline's word: the module it needs, the facade that loads for it
     "pt": ("torch", AutoModelForSequenceClassification),
     "tf": ("tensorflow", TFAutoModelForSequenceClassification),
     "np": ("numpy", NpAutoModelForSequenceClassification),
 }
-_WORDS = {"torch": "pt", "tf": "tf", "numpy": "np"}
+_FACADES = {"pt": "", "tf": "TF", "np": "Np"}
 _BATCH = 32  # texts computed at a time unless told
 _WINDOW = 16  # batches that are ordered by length together
 _OPTIONS = frozenset(
@@ -75,13 +87,14 @@ def pipeline(  # noqa: PLR0913  the arguments of transformers' function
     token: str | bool | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     **options: Any,
-) -> TextClassificationPipeline:
+) -> Any:
     """Make a pipeline.
 
     Args:
-        task: ``"text-classification"`` or ``"sentiment-analysis"``, which are the same; may be
-            left out when a model is given.
-        model: a name, a folder, or a loaded model; without it the quick tour's.
+        task: ``"text-classification"`` or ``"sentiment-analysis"``, which are the same and may be
+            left out when a model is given; ``"token-classification"`` or ``"ner"``,
+            ``"question-answering"``, ``"fill-mask"``, ``"feature-extraction"``.
+        model: a name, a folder, or a loaded model; without it, of texts' classes, the quick tour's.
         config: a config to load the model with.
         tokenizer: a name, a folder, or a loaded tokenizer; by default the model's.
         framework: ``"pt"``, ``"tf"`` or ``"np"``; by default the first that is installed.
@@ -91,27 +104,22 @@ def pipeline(  # noqa: PLR0913  the arguments of transformers' function
         dtype: of the parameters.
         token: a Hub token, True, or False.
         model_kwargs: more keywords for the model's ``from_pretrained``.
-        options: defaults of each call: ``top_k``, ``function_to_apply``, ``batch_size``, and the
-            tokenizer's own (``truncation``, ``max_length`` …); ``torch_dtype``, and the Hub's
-            keywords, go to where they belong.
+        options: defaults of each call: of texts' classes ``top_k``, ``function_to_apply``,
+            ``batch_size``, and the tokenizer's own (``truncation``, ``max_length`` …);
+            ``torch_dtype``, and the Hub's keywords, go to where they belong.
 
     Raises:
         UnsupportedTask: another task.
         BackendUnavailable: the framework is not installed.
 
     """
-    if task is not None and task not in _TASKS:
-        raise UnsupportedTask(
-            f"there is no pipeline for the task {task!r} here",
-            hint=f"there is one for {' and '.join(map(repr, _TASKS))}",
-        )
-    if task is None and model is None:
-        raise UnsupportedTask("pipeline() needs a task or a model", hint=f"give {_TASKS[0]!r}")
+    _refuse_task(task, model)
     name = DEFAULT_MODEL if model is None else model
     options = {key: value for key, value in options.items() if key not in _PASSED_OVER}
     hub, options = _split(options, {"revision": revision, "token": token})
     dtype = options.pop("torch_dtype", dtype)
-    _read(_Call(), options, "pipeline()", _KEYWORDS)
+    if task not in _HEADS:
+        _read(_Call(), options, "pipeline()", _KEYWORDS)
     loading = {
         "config": config,
         "dtype": dtype,
@@ -120,10 +128,40 @@ def pipeline(  # noqa: PLR0913  the arguments of transformers' function
         **(model_kwargs or {}),
     }
     if _is_name(name):
-        loaded = _load(name, framework, {**hub, **loading})
+        loaded = _load(name, framework, task, {**hub, **loading})
     else:
         loaded = _placed(name, framework, _torch_device(device))
-    return TextClassificationPipeline(loaded, _tokenizer(tokenizer, name, loaded, hub), **options)
+    return _class_of(task)(loaded, _tokenizer(tokenizer, name, loaded, hub), **options)
+
+
+def _refuse_task(task: str | None, model: Any) -> None:
+    if task is not None and task not in {*_TASKS, *_HEADS}:
+        raise UnsupportedTask(
+            f"there is no pipeline for the task {task!r} here",
+            hint=f"there is one for {', '.join(map(repr, (*_TASKS, *_HEADS)))}",
+        )
+    if task is None and model is None:
+        raise UnsupportedTask("pipeline() needs a task or a model", hint=f"give {_TASKS[0]!r}")
+    if task in _HEADS and model is None:
+        raise UnsupportedTask(
+            f"a pipeline for the task {task!r} needs a model", hint="give model= a name or a folder"
+        )
+
+
+def _class_of(task: str | None) -> Any:
+    if task not in _HEADS:
+        return TextClassificationPipeline
+    module, name = _HEADS[task][0].split(".")
+    return getattr(importlib.import_module(f"hubloader.auto.{module}"), name)
+
+
+def _facade(task: str | None, word: str) -> Any:
+    """What loads a model for a task, on the framework that a word means."""
+    if task not in _HEADS:
+        return _FRAMEWORKS[word][1]
+    ending = _HEADS[task][1]
+    module = importlib.import_module(f"hubloader.auto.{'head_models' if ending else 'encoder'}")
+    return getattr(module, f"{_FACADES[word]}AutoModel{ending}")
 
 
 def _is_name(value: Any) -> bool:
@@ -158,11 +196,13 @@ def _torch_device(device: Any) -> Any:
     return device
 
 
-def _load(name: str | os.PathLike[str], framework: str | None, keywords: dict[str, Any]) -> Any:
+def _load(
+    name: str | os.PathLike[str], framework: str | None, task: str | None, keywords: dict[str, Any]
+) -> Any:
     word = framework or _installed()
     if word not in _FRAMEWORKS:
         raise ValueError(f"framework={framework!r} is none of 'pt', 'tf' and 'np'")
-    _, facade = _FRAMEWORKS[word]
+    facade = _facade(task, word)
     if word != "pt":
         keywords = {key: value for key, value in keywords.items() if value is not None}
     return facade.from_pretrained(name, **keywords)
@@ -176,15 +216,10 @@ def _installed() -> str:
 
 
 def _placed(model: Any, framework: str | None, device: Any) -> Any:
-    word = _framework(model)
+    word = framework_of(model)
     if framework not in {None, word}:
         raise ValueError(f"framework={framework!r}, and the model runs on {word!r}")
     return model.to(device) if word == "pt" and device is not None else model
-
-
-def _framework(model: Any) -> str:
-    """Pipeline's word for what a model runs on; one that transformers made runs on PyTorch."""
-    return _WORDS[getattr(model, "backend", "torch")]
 
 
 @dataclass(frozen=True)
@@ -212,7 +247,7 @@ class TextClassificationPipeline:
     def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.framework = _framework(model)
+        self.framework = framework_of(model)
         self._kit = get_kit({"pt": "torch", "np": "numpy"}.get(self.framework, self.framework))
         self._call, self._tokenizing = _read(_Call(), options, type(self).__name__)
 

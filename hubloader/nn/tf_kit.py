@@ -227,12 +227,14 @@ class TensorFlowKit(Kit):
         with _REGISTERING:
             if mapping not in _REGISTERED:
                 _REGISTERED.add(mapping)
-                optree.register_pytree_node(
-                    mapping,
-                    lambda found: (list(found.values()), tuple(found), tuple(found)),
-                    lambda names, values: mapping(zip(names, values, strict=True)),
-                    namespace="keras",
-                )
+
+                def flat(found: Any) -> tuple[Any, Any, Any]:
+                    return list(found.values()), tuple(found), tuple(found)
+
+                def whole(names: Any, values: Any) -> Any:
+                    return mapping(zip(names, values, strict=True))
+
+                optree.register_pytree_node(mapping, flat, whole, namespace="keras")
 
     # --- shapes ---------------------------------------------------------------------------------
 

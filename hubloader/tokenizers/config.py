@@ -154,12 +154,13 @@ def _wanted_code(raw: Mapping[str, Any]) -> str | None:
 def _merge_special_tokens_map(
     values: dict[str, Any], files: FileSet, overrides: Mapping[str, Any]
 ) -> None:
-    for key, value in _read_if_there(files, "special_tokens_map.json").items():
+    table = _read_if_there(files, "special_tokens_map.json")
+    with _blamed_on(files, "special_tokens_map.json"):
+        check_values(table)
+    for key, value in table.items():
         if overrides.get(key):
             continue
         if key == "additional_special_tokens" and value is not None:
-            if not isinstance(value, list):
-                raise _corrupt(files, "special_tokens_map.json", f"{key} is not a list of tokens")
             known = list(values.get(key) or [])
             values[key] = known + [token for token in value if token not in known]
         elif isinstance(value, dict):

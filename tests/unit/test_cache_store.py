@@ -495,6 +495,7 @@ sys.addaudithook(lambda name, _: name.startswith(("open", "os.")) and calls.appe
 name = next(iter(found.entries))
 store.inspect(found, [name]); store.path(found, name)
 slow = {"filelock", "numpy", "tqdm", "requests", "huggingface_hub"}
+slow |= {f"hubloader.cache.{n}" for n in ("changes", "disk", "lock", "partial", "writer")}
 print(len(calls), sorted(slow & set(sys.modules)))
 """
 

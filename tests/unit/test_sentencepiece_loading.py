@@ -241,6 +241,22 @@ def test_a_config_that_asks_for_no_number_of_tokens_is_corrupt(tmp_path, declare
         AutoTokenizer.from_pretrained(folder)
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"additional_special_tokens": [0]},
+        {"additional_special_tokens": 3.5},
+        {"bos_token": {"content": 5}},
+        {"eos_token": []},
+    ],
+)
+def test_a_special_tokens_map_that_holds_no_tokens_is_corrupt(tmp_path, table):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA})
+    (folder / "special_tokens_map.json").write_text(json.dumps(table))
+    with pytest.raises(CorruptFile, match=r"special_tokens_map\.json"):
+        AutoTokenizer.from_pretrained(folder)
+
+
 def test_targets_of_mbart_are_framed_in_their_language(tmp_path):
     model = (TOKENIZERS / "spm-fairseq" / "sentencepiece.bpe.model").read_bytes()
     folder = folder_of(

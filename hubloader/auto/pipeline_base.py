@@ -1,0 +1,143 @@
+"""What the pipelines of the other heads share: texts in, many at a time, arrays of each text out.
+
+Texts are ordered by length before they are computed, so that little is computed on padding; answers
+come back in the order of the texts.
+
+Source: transformers 5.23 ``pipelines/base.py`` for what goes in and comes out; the batching is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubloader.names import suggestion
+from hubloader.nn import get_kit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["HeadPipeline", "framework_of"]
+
+_WORDS = {"torch": "pt", "tf": "tf", "numpy": "np"}
+_BATCH = 32  # texts computed at a time unless told
+
+
+def framework_of(model: Any) -> str:
+    """Pipeline's word for what a model runs on; one that transformers made runs on PyTorch."""
+    return _WORDS[getattr(model, "backend", "torch")]
+
+
+class HeadPipeline:
+    """A model and its tokenizer, called with texts.
+
+    Args:
+        model: a model with this pipeline's head.
+        tokenizer: its tokenizer.
+        options: defaults of each call.
+
+    """
+
+    task: ClassVar[str]
+    known: ClassVar[Mapping[str, Any]] = {}
+    """What a call takes besides ``batch_size``, and its defaults."""
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
+
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.framework = framework_of(model)
+        self._kit = get_kit({"pt": "torch", "np": "numpy"}.get(self.framework, self.framework))
+        self.defaults: Mapping[str, Any] = {**self.known, "batch_size": _BATCH}
+        self.defaults = self._read(options)
+
+    @property
+    def device(self) -> Any:
+        """Where the model computes."""
+        return getattr(self.model, "device", "cpu")
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """Answer a text, a list of texts, or an iterator of them by an iterator.
+
+        Raises:
+            TypeError: an option that this pipeline does not know.
+
+        """
+        call = self._read(options)
+        if self.is_one(inputs):
+            (answer,) = self.answers([inputs], call)
+            return answer
+        if hasattr(inputs, "__len__"):
+            return list(self.answers(list(inputs), call))
+        return self._as_they_come(inputs, call)
+
+    def _as_they_come(self, inputs: Iterable[Any], call: Mapping[str, Any]) -> Iterator[Any]:
+        window: list[Any] = []
+        for one in inputs:
+            window.append(one)
+            if len(window) == call["batch_size"]:
+                yield from self.answers(window, call)
+                window = []
+        yield from self.answers(window, call)
+
+    def is_one(self, inputs: Any) -> bool:
+        """Whether this is one input, and not several."""
+        return isinstance(inputs, str)
+
+    def answers(self, inputs: list[Any], call: Mapping[str, Any]) -> Iterable[Any]:
+        """Answer each input; every pipeline does it in its own way."""
+        raise NotImplementedError
+
+    def _read(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        known = {*self.known, "batch_size"}
+        for name in options:
+            if name not in known:
+                near = suggestion(name, known, otherwise=f"; it takes {', '.join(sorted(known))}")
+                raise TypeError(f"a {self.task} pipeline got an unexpected keyword {name!r}{near}")
+        given = {name: value for name, value in options.items() if value is not None}
+        if given.get("batch_size", 1) < 1:
+            raise ValueError(f"batch_size={given['batch_size']} is not above 0")
+        return {**self.defaults, **given}
+
+    def compute(
+        self, rows: Sequence[Mapping[str, Any]], batch_size: int
+    ) -> list[tuple[NDArray[Any], ...]]:
+        """Compute tokenized texts.
+
+        Args:
+            rows: each with ``input_ids`` and what else the model takes, as lists.
+            batch_size: how many at a time.
+
+        Returns:
+            Of each text, in order, ``outputs`` as float32 arrays without their padding.
+
+        """
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]["input_ids"]))
+        found: dict[int, tuple[NDArray[Any], ...]] = {}
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            found.update(zip(part, self._batch([rows[i] for i in part]), strict=True))
+        return [found[i] for i in range(len(rows))]
+
+    def _batch(self, rows: list[Mapping[str, Any]]) -> Iterator[tuple[NDArray[Any], ...]]:
+        keys = [key for key in rows[0] if key in self.tokenizer.model_input_names]
+        plain = [{key: list(row[key]) for key in keys} for row in rows]
+        batch = self.tokenizer.pad(plain, padding=True, return_tensors=self.framework)
+        if self.framework == "pt":
+            batch = batch.to(self.device)
+        with self._kit.inference():
+            output = self.model(**batch)
+        arrays = [self._array(output[name]) for name in self.outputs]
+        left = self.tokenizer.padding_side == "left"
+        for i, row in enumerate(plain):
+            tokens = len(row["input_ids"])
+            yield tuple(array[i, -tokens:] if left else array[i, :tokens] for array in arrays)
+
+    def _array(self, tensor: Any) -> NDArray[Any]:
+        import numpy as np  # first use: a pipeline is made before it is needed
+
+        if self.framework == "pt":  # numpy has no bfloat16, and no GPU
+            tensor = tensor.float().cpu()
+        return np.asarray(tensor).astype(np.float32)
