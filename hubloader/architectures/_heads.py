@@ -169,7 +169,7 @@ class QuestionAnswering(Head):
 class MultipleChoice(Head):
     """Inputs (B, choices, T) -> logits of the choices: (B, choices)."""
 
-    pools = True
+    pools: ClassVar[bool | None] = True
 
     def __init__(self, c: Any) -> None:
         super().__init__(c)

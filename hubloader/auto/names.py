@@ -123,15 +123,23 @@ def map_names(
             unplaced.add(name)
         left.difference_update(placed)
         found.update({target: replace(source, name=name) for target, source in placed.items()})
-    for parameter, owner in rules.tied.items():
-        if parameter in wanted and parameter not in found and owner in found:
-            found[parameter] = found[owner]
+    _tie(found, wanted, rules.tied)
     order = {name: found[name] for name in parameters if name in found}
     return NameMap(
         order,
         tuple(n for n in parameters if n not in found and not _any(rules.ignored_missing, n)),
         tuple(n for n in ranks if n in unplaced and not _ignorable(n, rules)),
     )
+
+
+def _tie(found: dict[str, Source], wanted: Collection[str], tied: Mapping[str, str]) -> None:
+    """Give what layers share to all of them, by whichever of its names a checkpoint holds it."""
+    for parameter, owner in tied.items():
+        if owner in wanted and owner not in found and parameter in found:
+            found[owner] = found[parameter]
+    for parameter, owner in tied.items():
+        if parameter in wanted and parameter not in found and owner in found:
+            found[parameter] = found[owner]
 
 
 def _place(

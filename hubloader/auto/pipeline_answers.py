@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hubloader.auto.pipeline_base import HeadPipeline
+from hubloader.auto.pipeline_base import HeadPipeline, no_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,8 @@ _MOST_STRIDE = 128
 class QuestionAnsweringPipeline(HeadPipeline):
     """Finds answers to questions in texts.
 
-    Called with ``question=`` and ``context=``, or with dictionaries of both. A call takes ``top_k``,
-    ``max_answer_len`` (tokens, 15), ``max_seq_len`` (384), ``doc_stride`` (128),
+    Called with ``question=`` and ``context=``, or with dictionaries of both. A call takes
+    ``top_k``, ``max_answer_len`` (tokens, 15), ``max_seq_len`` (384), ``doc_stride`` (128),
     ``handle_impossible_answer`` and ``align_to_words``.
     """
 
@@ -55,8 +55,8 @@ class QuestionAnsweringPipeline(HeadPipeline):
             options: see the class.
 
         Returns:
-            ``{"score", "start", "end", "answer"}``: a span of characters of the text; a list of such
-            with ``top_k`` above 1.
+            ``{"score", "start", "end", "answer"}``: a span of the text's characters; a list of
+            such with ``top_k`` above 1.
 
         Raises:
             ValueError: there is no question, or no text.
@@ -93,11 +93,11 @@ class QuestionAnsweringPipeline(HeadPipeline):
             yield self._best(pair["context"], windows, ends, call)
 
     def _windows(self, pair: Any, call: Mapping[str, Any]) -> list[_Window]:
+        given = pair if isinstance(pair, Mapping) else {}
         for name in ("question", "context"):
-            if not isinstance(pair, Mapping) or not isinstance(pair.get(name), str):
-                raise ValueError(f"a question needs a {name}, which is a string: {pair!r}")
-            if not pair[name]:
-                raise ValueError(f"the {name} is empty")
+            text = given.get(name)
+            if text == "" or not isinstance(text, str):
+                raise no_text(pair, f"a question needs a {name} that is a string, not empty")
         longest = call["max_seq_len"] or min(self.tokenizer.model_max_length, _MOST_TOKENS)
         stride = call["doc_stride"] or min(longest // 2, _MOST_STRIDE)
         if stride > longest:

@@ -1,25 +1,24 @@
 """What the pipelines of the other heads share: texts in, many at a time, arrays of each text out.
 
-Texts are ordered by length before they are computed, so that little is computed on padding; answers
-come back in the order of the texts.
+Texts are ordered by length before they are computed, so that little is computed on padding;
+answers come back in the order of the texts.
 
-Source: transformers 5.23 ``pipelines/base.py`` for what goes in and comes out; the batching is ours.
+Source: transformers 5.23 ``pipelines/base.py`` for what goes in and out; the batching is ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.names import suggestion
 from hubloader.nn import get_kit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["HeadPipeline", "framework_of"]
+__all__ = ["HeadPipeline", "framework_of", "no_text"]
 
 _WORDS = {"torch": "pt", "tf": "tf", "numpy": "np"}
 _BATCH = 32  # texts computed at a time unless told
@@ -28,6 +27,11 @@ _BATCH = 32  # texts computed at a time unless told
 def framework_of(model: Any) -> str:
     """Pipeline's word for what a model runs on; one that transformers made runs on PyTorch."""
     return _WORDS[getattr(model, "backend", "torch")]
+
+
+def no_text(value: Any, what: str = "a text is a string") -> ValueError:
+    """Return the error of an input that is none, as transformers has it."""
+    return ValueError(f"{what}, not {value!r}")
 
 
 class HeadPipeline:

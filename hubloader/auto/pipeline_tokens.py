@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hubloader.auto.pipeline_base import HeadPipeline
+from hubloader.auto.pipeline_base import HeadPipeline, no_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ class TokenClassificationPipeline(HeadPipeline):
     """
 
     task = "token-classification"
+    _marks: bool | None = None
     known: ClassVar[Mapping[str, Any]] = {"aggregation_strategy": "none", "ignore_labels": ("O",)}
 
     def answers(self, inputs: list[Any], call: Mapping[str, Any]) -> Iterator[Any]:
@@ -59,7 +60,7 @@ class TokenClassificationPipeline(HeadPipeline):
 
     def _tokenized(self, text: Any) -> Any:
         if not isinstance(text, str):
-            raise ValueError(f"a text is a string, not {text!r}")
+            raise no_text(text)
         return self.tokenizer(
             text,
             truncation=self.tokenizer.model_max_length < 10**6,
@@ -85,9 +86,15 @@ class TokenClassificationPipeline(HeadPipeline):
 
     def _follows(self, text: str, piece: str, start: int, end: int) -> bool:
         """Whether a token goes on with the word before it."""
-        if piece.startswith("##"):  # WordPiece marks it
+        if self._marks_pieces():
             return len(piece) != end - start
         return start > 0 and " " not in text[start - 1 : start + 1]
+
+    def _marks_pieces(self) -> bool:
+        """Whether the vocabulary marks what goes on with a word, as WordPiece does."""
+        if self._marks is None:
+            self._marks = any(word.startswith("##") for word in self.tokenizer.get_vocab())
+        return self._marks
 
     def _labelled(self, tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         found = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hubloader.auto.pipeline_base import HeadPipeline
+from hubloader.auto.pipeline_base import HeadPipeline, no_text
 from hubloader.errors import UnsupportedTask
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class FillMaskPipeline(HeadPipeline):
 
     def _tokenized(self, text: Any, keywords: Mapping[str, Any]) -> Any:
         if not isinstance(text, str):
-            raise ValueError(f"a text is a string, not {text!r}")
+            raise no_text(text)
         row = self.tokenizer(text, **keywords)
         if self.tokenizer.mask_token_id not in row["input_ids"]:
             raise ValueError(f"no mask token ({self.tokenizer.mask_token}) is in {text!r}")
@@ -71,7 +71,8 @@ class FillMaskPipeline(HeadPipeline):
         if targets is None:
             return None
         words = [targets] if isinstance(targets, str) else list(targets)
-        vocabulary, found = self.tokenizer.get_vocab(), []
+        vocabulary = self.tokenizer.get_vocab()
+        found: list[int] = []
         for word in words:
             known = vocabulary.get(word)
             pieces = [known] if known is not None else self._pieces(word)
@@ -84,7 +85,7 @@ class FillMaskPipeline(HeadPipeline):
         ids: list[int] = self.tokenizer(word, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _filled(  # noqa: PLR0913  what one answer is made of
+    def _filled(
         self,
         ids: list[int],
         logits: NDArray[Any],
@@ -136,7 +137,7 @@ class FeatureExtractionPipeline(HeadPipeline):
             keywords["truncation"] = call["truncation"]
         for text in inputs:
             if not isinstance(text, str):
-                raise ValueError(f"a text is a string, not {text!r}")
+                raise no_text(text)
         rows = [self.tokenizer(text, **keywords) for text in inputs]
         for (hidden,) in self.compute(rows, call["batch_size"]):
             yield hidden[None] if call["return_tensors"] else [hidden.tolist()]

@@ -56,8 +56,13 @@ def save_model(
 
 
 def _exported(model: Any) -> Mapping[str, Any]:
-    """A model's arrays; numpy, which keeps some as stored and some as it computes, in one dtype."""
-    tensors: Mapping[str, Any] = model.nn.export(model)
+    """A model's arrays, once where layers share one.
+
+    Of numpy, which keeps some as stored and some as it computes, all in one dtype.
+    """
+    exported: Mapping[str, Any] = model.nn.export(model)
+    tied = model.architecture.tied
+    tensors = {name: array for name, array in exported.items() if tied.get(name) not in exported}
     dtype = getattr(model, "saved_dtype", None)
     if dtype is None:
         return tensors

@@ -131,6 +131,8 @@ def test_a_bare_t5_is_told_what_its_decoder_reads(made):
 
 
 def test_a_table_that_both_halves_share_stays_one(made):
+    from safetensors.numpy import load_file
+
     theirs, folder = made("bart")
     ours = hubloader.AutoModelForSequenceClassification.from_pretrained(folder)
     body = ours.model
@@ -143,6 +145,10 @@ def test_a_table_that_both_halves_share_stays_one(made):
     ours(**BATCH, labels=torch.tensor([0, 1])).loss.backward()
     optimizer.step()
     ours.save_pretrained(folder / "trained")
+    stored = load_file(folder / "trained" / "model.safetensors")
+    assert [name for name in stored if "shared" in name or "tokens" in name] == [
+        "model.shared.weight"
+    ]
     again = hubloader.NpAutoModelForSequenceClassification.from_pretrained(folder / "trained")
     assert again.num_parameters() == theirs.num_parameters()
     with torch.no_grad():
