@@ -186,6 +186,8 @@ class NumpyMaskedLanguageModel(NumpyModel, MaskedLanguageModel):
 class NumpyMultipleChoice(NumpyModel, MultipleChoice):
     """A model that chooses, on numpy."""
 
+    axes = 3
+
 
 class NumpyQuestionAnswerer(NumpyModel, QuestionAnswerer):
     """A model that finds answers, on numpy."""

@@ -24,6 +24,7 @@ class NumpyModel(PretrainedModel):
 
     backend: ClassVar[Backend] = "numpy"
     device: ClassVar[str] = "cpu"
+    axes: ClassVar[int] = 2  # of input_ids: texts, tokens
     saved_dtype: str | None = None  # the checkpoint's or the caller's: it computes in another
 
     @property
@@ -39,7 +40,7 @@ class NumpyModel(PretrainedModel):
 
     def _prepared(self, inputs: dict[str, Any]) -> dict[str, Any]:
         arrays = {name: _array(name, value) for name, value in inputs.items()}
-        _check_batch(arrays)
+        _check_batch(arrays, self.axes)
         return arrays
 
 
@@ -55,16 +56,16 @@ def _array(name: str, value: Any) -> Any:
         ) from None
 
 
-def _check_batch(arrays: Mapping[str, Any]) -> None:
+def _check_batch(arrays: Mapping[str, Any], axes: int) -> None:
     """Say what is wrong with a batch before numpy does, in words of broadcasting."""
     ids = arrays.get("input_ids")
     if ids is None:
         return
-    if ids.ndim == 2 and ids.shape[1] == 0:
+    if ids.ndim == axes and ids.shape[-1] == 0:
         raise ValueError("input_ids holds no token: a text has one at the least")
-    if ids.ndim != 2 or ids.dtype.kind not in "iu":
+    if ids.ndim != axes or ids.dtype.kind not in "iu":
         raise ValueError(
-            f"input_ids are whole numbers in rows of one length, (texts, tokens), and not "
+            f"input_ids are whole numbers in rows of one length, ({_AXES[axes]}), and not "
             f"{ids.dtype} of shape {ids.shape}; one text is a batch of one: [ids]"
         )
     for name in _BESIDE_IDS & arrays.keys():
@@ -76,4 +77,5 @@ def _check_batch(arrays: Mapping[str, Any]) -> None:
             )
 
 
+_AXES = {2: "texts, tokens", 3: "texts, choices, tokens"}
 _BESIDE_IDS = frozenset({"attention_mask", "token_type_ids"})

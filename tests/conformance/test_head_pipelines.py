@@ -41,7 +41,7 @@ def folders(fixture_hub, tmp_path_factory):
         torch.manual_seed(0)
         labels = LABELS if task == "token-classification" else ["LABEL_0", "LABEL_1"]
         config = transformers.BertConfig.from_dict(
-            {**raw, "id2label": dict(enumerate(labels)), "initializer_range": 0.4}
+            {**raw, "id2label": dict(enumerate(labels)), "initializer_range": 0.2}
         )
         config.label2id = {label: i for i, label in enumerate(labels)}
         model = getattr(transformers, f"AutoModel{suffix}").from_config(config)
@@ -133,7 +133,7 @@ def test_an_answer_is_the_best_span_of_the_text(folders, framework):
     assert found == answer({"question": question, "context": context})
     expected = best_span(folders["question-answering"], question, context)
     assert (found["start"], found["end"]) == expected[:2]
-    assert found["score"] >= expected[2] - 1e-5  # spans of the same words are one answer
+    assert found["score"] == pytest.approx(expected[2], abs=1e-5)
     several = answer(question=[question] * 2, context=context, top_k=3)
     assert [len(one) for one in several] == [3, 3]
     assert several[0][0] == pytest.approx(found, abs=1e-5)
@@ -153,15 +153,13 @@ def best_span(folder, question, context):
         x[0].masked_fill(~inside, -1e9).softmax(0) for x in (output.start_logits, output.end_logits)
     )
     places = [i for i in range(1, len(inside)) if inside[i]]
-    spans: dict[tuple[int, int], float] = {}
-    for i in places:
-        for j in places:
-            if i <= j < i + 15:
-                words = encoded.word_ids()
-                a = encoded.word_to_chars(words[i], sequence_index=1).start
-                b = encoded.word_to_chars(words[j], sequence_index=1).end
-                spans[a, b] = spans.get((a, b), 0.0) + float(start[i] * end[j])
-    (a, b), score = max(spans.items(), key=lambda item: item[1])
+    pairs = [(float(start[i] * end[j]), i, j) for i in places for j in places if i <= j < i + 15]
+    words, answers = encoded.word_ids(), {}
+    for score, i, j in sorted(pairs, reverse=True)[:12]:  # those that are looked at for one answer
+        a = encoded.word_to_chars(words[i], sequence_index=1).start
+        b = encoded.word_to_chars(words[j], sequence_index=1).end
+        answers[a, b] = answers.get((a, b), 0.0) + score
+    (a, b), score = max(answers.items(), key=lambda item: item[1])
     return a, b, score
 
 
