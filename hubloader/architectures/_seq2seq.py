@@ -21,8 +21,12 @@ __all__ = ["Seq2SeqForSequenceClassification", "Seq2SeqModel", "shifted", "tied_
 
 def shifted(nn: Kit, input_ids: Tensor, first: Any) -> Tensor:
     """Move each text one place to the right, behind ``first``: an id, or one each (B, 1)."""
-    start = nn.zeros_like(input_ids[:, :1]) + first
-    return nn.concat([start, input_ids[:, :-1]], 1)
+    # by index, not by cutting the end off: an exported graph then takes texts of any length
+    places = nn.arange(nn.shape(input_ids)[1], input_ids)
+    columns = nn.transpose(nn.cast_int(input_ids), (1, 0))
+    behind = nn.transpose(nn.take(columns, nn.clip(places - 1, 0, 2**31 - 1)), (1, 0))
+    at_first = nn.cast_int(places == 0)[None, :]
+    return behind * (1 - at_first) + first * at_first
 
 
 def tied_words(prefix: str) -> Mapping[str, str]:

@@ -106,7 +106,8 @@ class EsmEmbeddings(Layer):
         real = (
             nn.zeros_like(masked) + 1 if attention_mask is None else nn.cast_like(attention_mask, x)
         )
-        share = nn.sum(masked, 1) / nn.clip(nn.sum(real, 1), 1, 2**31 - 1)
+        count = nn.sum(real, 1)
+        share = nn.sum(masked, 1) / (count + 1 - nn.clip(count, 0, 1))
         x = x * (1 - masked)[:, :, None]
         return x * (1 - _MASKED_IN_TRAINING) / (1 - share)[:, None, None]
 

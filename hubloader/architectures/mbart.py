@@ -42,7 +42,7 @@ class MBartModel(BartModel):
             raise ValueError("the model's config has no pad_token_id")
         nn = self.nn
         tokens = nn.sum(nn.cast_int(input_ids != self.padding), 1)
-        last = take_tokens(nn, input_ids, nn.clip(tokens - 1, 0, 2**31 - 1))
+        last = take_tokens(nn, nn.cast_int(input_ids), nn.clip(tokens - 1, 0, 2**31 - 1))
         return shifted(nn, input_ids, last[:, None])
 
 

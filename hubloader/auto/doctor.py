@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hubloader.auto.source import HubArguments, session_for, settings_for
 from hubloader.errors import AuthenticationRequired, HubloaderError
+from hubloader.types import CommitHash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hubloader.settings import Settings
+    from hubloader.types import RepoId
 
 __all__ = ["Finding", "examine"]
 
@@ -175,10 +177,7 @@ def _content(settings: Settings) -> Iterator[Finding]:
         )
     for repo in report.repos:
         for warning in repo.warnings:
-            mend = f"run `hubloader verify --repair {repo.repo}`"
-            if "no snapshot" in warning:
-                mend = f"run `hubloader prefetch {repo.repo}`, or delete that file"
-            yield Finding("content", "error", warning, mend)
+            yield Finding("content", "error", warning, _mend_of(settings, repo.repo, warning))
     left = [left for repo in report.repos for left in repo.leftovers]
     if left:
         size = sum(each.size for each in left)
@@ -190,6 +189,26 @@ def _content(settings: Settings) -> Iterator[Finding]:
         )
     if not report.warnings and not left and not any(repo.warnings for repo in report.repos):
         yield Finding("content", "ok", f"{len(report.repos)} repositories, nothing out of place")
+
+
+def _mend_of(settings: Settings, repo: RepoId, warning: str) -> str:
+    """The command that mends what a scan warns of in a repository."""
+    named = str(repo) if repo.repo_type == "model" else f"{repo} --repo-type {repo.repo_type}"
+    if "no snapshot" in warning:
+        return f"run `hubloader prefetch {named}`, or delete that file"
+    pointer = warning.removesuffix(" leads nowhere")
+    if pointer != warning and _is_unknown(settings, repo, pointer):
+        return f"run `rm {shlex.quote(pointer)}`: the commit has no such file"
+    return f"run `hubloader verify --repair {named}`"
+
+
+def _is_unknown(settings: Settings, repo: RepoId, pointer: str) -> bool:
+    """Whether the commit that a pointer is of is known whole, without such a file."""
+    store = session_for(settings).store
+    inside = os.path.relpath(pointer, store.layout.repo(repo).snapshots)
+    commit, _, filename = inside.replace(os.sep, "/").partition("/")
+    manifest = store.read_manifest(repo, commit, CommitHash(commit))
+    return manifest is not None and manifest.complete and filename not in manifest.entries
 
 
 def _permissions(settings: Settings) -> Iterator[Finding]:

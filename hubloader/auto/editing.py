@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubloader.auto.locks import Locked, lock
+from hubloader.auto.locks import Locked, changing, lock_alone
 from hubloader.errors import InvalidReference, NotFound
 from hubloader.types import DEFAULT_REVISION, parse_model_ref
 
@@ -63,10 +63,11 @@ def add(
         path = os.fspath(project or find_project())
     except NotFound:
         path = os.path.abspath(PROJECT_NAME)
-    text = _text(path)
     spec = _spec(name, entry, uses, include, exclude, repo_type)
-    _refuse_clash(parse_project(text, path), spec, given=entry is not None)
-    return Edited(path, spec.name, _lock_with(path, text, add_entry(text, spec, path), hub))
+    with changing(path):
+        text = _text(path)
+        _refuse_clash(parse_project(text, path), spec, given=entry is not None)
+        return Edited(path, spec.name, _lock_with(path, text, add_entry(text, spec, path), hub))
 
 
 def remove(
@@ -86,15 +87,16 @@ def remove(
     from hubloader.locking.project import find_project, parse_project, remove_entry
 
     path = os.fspath(project or find_project())
-    text = changed = _text(path)
     gone = []
-    for name in names:
-        here = parse_project(changed, path)
-        of_repo = [spec.name for spec in here.specs if str(spec.repo) == name]
-        chosen = of_repo[0] if len(of_repo) == 1 and here.spec(name) is None else name
-        changed = remove_entry(changed, chosen, path)
-        gone.append(chosen)
-    return Edited(path, ", ".join(gone), _lock_with(path, text, changed, hub))
+    with changing(path):
+        text = changed = _text(path)
+        for name in names:
+            here = parse_project(changed, path)
+            of_repo = [spec.name for spec in here.specs if str(spec.repo) == name]
+            chosen = of_repo[0] if len(of_repo) == 1 and here.spec(name) is None else name
+            changed = remove_entry(changed, chosen, path)
+            gone.append(chosen)
+        return Edited(path, ", ".join(gone), _lock_with(path, text, changed, hub))
 
 
 def _lock_with(path: str, old: str, new: str, hub: dict[str, Any]) -> Locked:
@@ -103,7 +105,7 @@ def _lock_with(path: str, old: str, new: str, hub: dict[str, Any]) -> Locked:
     existed = os.path.exists(path)
     write_text(path, new)
     try:
-        return lock(path, **hub)
+        return lock_alone(path, **hub)
     except BaseException:
         if existed:
             write_text(path, old)

@@ -14,6 +14,7 @@ from hubloader.settings import setting_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from hubloader.locking.desk import Desk
     from hubloader.locking.diff import LockDiff
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from hubloader.settings import Settings
     from hubloader.types import FileSet, Purpose, RepoType
 
-__all__ = ["Locked", "Synced", "desk_for", "find_entries", "lock", "locked_files", "sync"]
+__all__ = [
+    "Locked",
+    "Synced",
+    "changing",
+    "desk_for",
+    "find_entries",
+    "lock",
+    "lock_alone",
+    "locked_files",
+    "sync",
+]
 
 _NOT_HERE = frozenset({"lock", "revision", "subfolder", "variant", "use_safetensors"})
 
@@ -93,17 +104,55 @@ def lock(
 
     """
     from hubloader.locking.diff import diff_locks
-    from hubloader.locking.lockfile import write_lock, write_text
     from hubloader.locking.project import find_project, lock_path, read_project
-    from hubloader.locking.resolving import lock_project
 
-    asked = read_project(project or find_project())
+    where = os.fspath(project or find_project())
+    if not check:
+        with changing(where):
+            return lock_alone(
+                where,
+                upgrade=upgrade,
+                resolve_conflicts=resolve_conflicts,
+                dry_run=dry_run,
+                sign=sign,
+                progress=progress,
+                **hub,
+            )
+    asked = read_project(where)
     path = lock_path(asked.path)
     before = _before(path, conflicts=resolve_conflicts)
-    if check:
-        _refuse_outdated(asked, before, path)
-        _refuse_by_policy(asked, before)
-        return Locked(path, before, diff_locks(before, before), written=False)
+    _refuse_outdated(asked, before, path)
+    _refuse_by_policy(asked, before)
+    return Locked(path, before, diff_locks(before, before), written=False)
+
+
+def changing(project: str) -> AbstractContextManager[None]:
+    """Keep other processes from changing the models of a project meanwhile."""
+    from hubloader.locking.turns import my_turn
+    from hubloader.settings import Settings
+
+    return my_turn(project, limit=Settings.from_env().wait_lock)
+
+
+def lock_alone(
+    project: str,
+    *,
+    upgrade: bool | str | Iterable[str] = False,
+    resolve_conflicts: bool = False,
+    dry_run: bool = False,
+    sign: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], Any] | None = None,
+    **hub: Any,
+) -> Locked:
+    """Lock as ``lock`` does, for who keeps the others from ``changing`` the project."""
+    from hubloader.locking.diff import diff_locks
+    from hubloader.locking.lockfile import write_lock, write_text
+    from hubloader.locking.project import lock_path, read_project
+    from hubloader.locking.resolving import lock_project
+
+    asked = read_project(project)
+    path = lock_path(asked.path)
+    before = _before(path, conflicts=resolve_conflicts)
     desk = desk_for(hub, endpoint=asked.endpoint, progress=progress)
     after = lock_project(desk, asked, before, _chosen(upgrade, asked))
     _refuse_by_policy(asked, after)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hubloader.cache import disk, kept, trees
 from hubloader.cache.failures import check_writable, guard
+from hubloader.cache.home import make_home, make_root
 from hubloader.cache.links import Linker
 from hubloader.cache.lock import BlobLock
 from hubloader.cache.lookup import not_cached
@@ -37,13 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes"]
 
-_TAG = (
-    b"Signature: 8a477f597d28d172789f06886806bc55\n"
-    b"# This file is a cache directory tag created by huggingface_hub.\n"
-    b"# For information about cache directory tags, see:\n"
-    b"#\thttps://bford.info/cachedir/\n"
-)  # huggingface_hub's own words: either library may have made the cache
-
+_OWN_REFS = "hubloader"  # refs below it are given here, not by the Hub
 
 class Changes:
     """Changes to the first of a store's caches.
@@ -91,6 +86,10 @@ class Changes:
         """Gather small contents and sync once."""
         return self._publisher.batch()
 
+    def name_old(self, seconds: float) -> None:
+        """Name what was gathered in a batch, if any of it waits since ``seconds``."""
+        self._publisher.flush_old(seconds)
+
     def writer(self, repo: RepoId, entry: Entry, *, resume: bool = True) -> BlobWriter:
         """Begin, or go on with, the download of a content."""
         home = self.layout.repo(repo)
@@ -116,7 +115,7 @@ class Changes:
         *,
         stall: float = 30.0,
         limit: float | None = None,
-        on_wait: Callable[[str, float], None] | None = None,
+        on_wait: Callable[[str, float, int], None] | None = None,
     ) -> Iterator[LockOutcome]:
         """Ask that nobody else downloads the same content meanwhile."""
         layout = self.layout.repo(repo)
@@ -215,6 +214,7 @@ class Changes:
             home = self._home(repo)
             snapshot = home.snapshot(commit)
             self._publisher.changed(disk.make_folders(snapshot))
+            _clear_way(home, revision)
             self._write(home, home.ref(revision), commit.encode("ascii"), durable=True)
         self.confirm_ref(repo, revision)
 
@@ -233,7 +233,7 @@ class Changes:
         if read_small(path) == str(canonical):
             return
         with guard(path):
-            self._prepare_root()
+            make_root(self.layout)
             disk.write_atomically(path, data, tmp=self.layout.tmp)
 
     def mark_used(self, repo: RepoId, commit: str) -> None:
@@ -273,15 +273,27 @@ class Changes:
             if use is not None:
                 use.begin()
             if not os.path.isdir(layout.snapshots):
-                self._prepare_root()
-                tmp = self.layout.tmp
-                self._publisher.changed(disk.make_nested(layout.folder, layout.snapshots, tmp=tmp))
+                self._publisher.changed(make_home(layout))
         if use is not None and use.manifest is not None:
             listing = use.manifest
             use.announce(lambda: self.write_manifest(listing))
         return layout
 
-    def _prepare_root(self) -> None:
-        disk.make_folders(self.layout.root)
-        if not os.path.lexists(self.layout.tag):
-            disk.append(self.layout.tag, _TAG)
+
+def _clear_way(layout: RepoLayout, revision: str) -> None:
+    """Take away refs that cannot be beside ``revision``'s, as git would not have both either.
+
+    ``feature`` and ``feature/x`` are a file and a folder of one name: where the Hub has the one now,
+    the other, of an earlier day, is gone there. What it named stays, as a revision without a ref;
+    names that hubloader itself gave stay.
+    """
+    parts = layout.revision_of(layout.ref(revision)).split("/")
+    for end in range(1, len(parts)):
+        above = os.path.join(layout.refs, *parts[:end])
+        if os.path.lexists(above) and not os.path.isdir(above):
+            disk.remove(above)
+    disk.remove_empty(layout.ref(revision))
+    if os.path.isdir(layout.ref(revision)) and parts[0] != _OWN_REFS:
+        disk.make_folders(layout.quarantine)
+        aside = os.path.join(layout.quarantine, f"refs.{disk.random_name()}")
+        disk.rename(layout.ref(revision), aside)

@@ -30,6 +30,7 @@ __all__ = ["check_room", "check_writable", "free_space", "guard", "is_absence", 
 _MARGIN = 16 * 2**20  # bytes that must stay free beside what is fetched
 _INODES_EACH = 6  # of one file: content and journal in a folder, pointer, lock, stamp
 _MAKE_ROOM = "make room (`hubloader prune --max-size …`), or set HF_HUB_CACHE to another disk"
+_LOOKS = 10  # at a folder that others may take away meanwhile
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
@@ -99,16 +100,28 @@ def check_writable(path: str) -> None:
         CacheReadOnly: no; the nearest folder that exists is not ours to write.
 
     """
-    folder = path
-    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        code = errno.EROFS if _is_mounted_read_only(folder) else errno.EACCES
-        raise translate(OSError(code, os.strerror(code)), folder)
+    for _ in range(_LOOKS):  # an empty folder may be taken away between two looks, and made anew
+        folder = _nearest(path)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return
+    code = errno.EROFS if _is_mounted_read_only(folder) else errno.EACCES
+    raise translate(OSError(code, os.strerror(code)), folder)
+
+
+def _nearest(path: str) -> str:
+    """The folder at ``path``, or the nearest above it that exists."""
+    while not os.path.isdir(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    return path
 
 
 def _is_mounted_read_only(folder: str) -> bool:
-    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    if not hasattr(os, "statvfs"):
+        return False
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except FileNotFoundError:
+        return False
 
 
 def translate(error: OSError, path: str, *, needed: int | None = None) -> HubloaderError:

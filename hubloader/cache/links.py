@@ -16,7 +16,8 @@ import threading
 from typing import TYPE_CHECKING, Literal
 
 from hubloader.cache import disk
-from hubloader.cache.reading import points_at
+from hubloader.cache.reading import leads_to, points_at
+from hubloader.errors import CacheError
 
 if TYPE_CHECKING:
     from hubloader.cache.layout import RepoLayout
@@ -48,8 +49,9 @@ class Linker:
             The folders that changed; none if it named the blob already.
 
         """
-        if points_at(pointer) == blob:
+        if points_at(pointer) == blob and _meet(pointer, blob):
             return []
+        _remove_planted_folders(layout, pointer)
         changed = disk.make_folders(os.path.dirname(pointer))
         draft = os.path.join(layout.tmp, disk.draft_name())
         make = _MAKE[self._way(layout)]
@@ -60,6 +62,12 @@ class Linker:
             # rename does nothing when both are already hard links to one file: the draft stays
             disk.remove(draft)
             disk.remove_empty(layout.tmp)
+        doubtful = os.path.islink(layout.snapshots) and points_at(pointer) is not None
+        if doubtful and not _meet(pointer, blob):
+            raise CacheError(
+                f"{layout.snapshots} is a link, and pointers made there lead elsewhere",
+                hint="delete that link",
+            )
         return [*changed, os.path.dirname(pointer)]
 
     def _way(self, layout: RepoLayout) -> _Way:
@@ -70,6 +78,23 @@ class Linker:
             if way is None:
                 way = self._ways[layout.folder] = _probe(layout.tmp)
             return way
+
+
+def _meet(pointer: str, blob: str) -> bool:
+    """Whether the system comes to the blob by the pointer."""
+    try:
+        return leads_to(pointer, os.stat(blob))
+    except OSError:  # the blob has gone: the pointer is made anew, whatever it is
+        return False
+
+
+def _remove_planted_folders(layout: RepoLayout, pointer: str) -> None:
+    """Delete what is a link where a folder of the snapshot belongs: nothing is written through."""
+    folder = os.path.dirname(pointer)
+    while folder != layout.snapshots:
+        if os.path.islink(folder):
+            disk.remove(folder)
+        folder = os.path.dirname(folder)
 
 
 def _probe(folder: str) -> _Way:

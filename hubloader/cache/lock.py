@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.cache import disk
 from hubloader.cache.failures import guard
-from hubloader.cache.partial import owner_of
+from hubloader.cache.partial import owner_of, received_bytes
 from hubloader.errors import LockTimeout
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ if TYPE_CHECKING:
 
     from hubloader.cache.layout import RepoLayout
 
-__all__ = ["BlobLock", "LockOutcome"]
+__all__ = ["BlobLock", "LockOutcome", "holder_of"]
 
 _PROC_LOCKS = "/proc/locks"
 _FIRST_PAUSE = 0.01  # seconds between looks, growing to:
 _LAST_PAUSE = 0.25
+_TELL_EVERY = 1.0  # seconds
 _NO_LOCKS = frozenset(
     {
         errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EROFS, errno.EACCES,
@@ -106,14 +107,15 @@ class BlobLock:
         *,
         stall: float = 30.0,
         limit: float | None = None,
-        on_wait: Callable[[str, float], None] | None = None,
+        on_wait: Callable[[str, float, int], None] | None = None,
     ) -> LockOutcome:
         """Ask for the lock, and wait for its holder while that makes sense.
 
         Args:
             stall: seconds without progress of the holder after which to go on alone.
             limit: seconds in all after which to give up; None for no limit.
-            on_wait: told who holds it and how long we have waited, once a second.
+            on_wait: told once a second who holds it, how many seconds we have waited, and how
+                many bytes of the content have come.
 
         Raises:
             LockTimeout: ``limit`` passed.
@@ -135,9 +137,9 @@ class BlobLock:
                 raise self._timeout(now - begin)
             if now - moved >= stall:
                 return LockOutcome.STALLED
-            if on_wait is not None and now - told >= 1.0:
+            if on_wait is not None and now - told >= _TELL_EVERY:
                 told = now
-                on_wait(self.holder(), now - begin)
+                on_wait(self.holder(), now - begin, received_bytes(self._layout, self._etag))
             self._sleep(pause)
             pause = min(2 * pause, _LAST_PAUSE)
 
@@ -165,9 +167,9 @@ class BlobLock:
 
     def holder(self) -> str:
         """Say who has the lock, as far as can be told."""
-        pid = _flock_holder(self._layout.lock(self._etag))
-        if pid is not None:
-            return f"process {pid}{_command(pid)}"
+        path = self._layout.lock(self._etag)
+        if _flock_holder(path) is not None:
+            return holder_of(path)
         for name, _, _ in self._activity():
             owner = owner_of(name)
             if owner is not None:
@@ -247,6 +249,12 @@ def _facts(folder: str, name: str) -> Iterator[tuple[str, int, int]]:
             continue
         yield name, facts.st_size, facts.st_mtime_ns
         return
+
+
+def holder_of(path: str) -> str:
+    """Say which process holds a flock on the file or folder at ``path``, as far as can be told."""
+    pid = _flock_holder(path)
+    return "another process" if pid is None else f"process {pid}{_command(pid)}"
 
 
 def _flock_holder(path: str) -> int | None:

@@ -3,11 +3,12 @@
 A content counts as there when it is a regular file of the announced size, reached in one of these
 ways and no other, so that a link planted by somebody else leads nowhere:
 
-- the pointer is a link to the repository's blob of the announced etag, here or in a base cache;
+- the pointer is a link to the repository's blob of the announced etag, here or in a base cache, and
+  the system comes to that blob by it (a folder on the way may be a planted link);
 - the pointer is a file itself (no symbolic links here, or huggingface_hub moved the blob there);
 - that blob is a link into the cache's shared store of Xet files.
 
-One look-up is a fixed number of system calls: readlink and lstat of the pointer, lstat of the blob,
+One look-up is a fixed number of system calls: readlink and stat of the pointer, lstat of the blob,
 one read of its stamp.
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from hubloader.cache import stamps
 from hubloader.cache.failures import is_absence
 from hubloader.cache.ownership import Ownership
-from hubloader.cache.reading import names_in, points_at, read_small
+from hubloader.cache.reading import leads_to, names_in, points_at, read_small
 from hubloader.cache.trees import read_tree
 from hubloader.errors import CacheMiss, InvalidReference
 from hubloader.names import check_filename, is_commit, is_etag, is_short_commit
@@ -311,7 +312,9 @@ def _pointer_content(
     for index, blob in enumerate(blobs):
         if _is_same_name(target, blob):
             content = _blob_facts(blob, caches)
-            return None if content is None else (*content, index)
+            if content is None or not leads_to(pointer, content[1]):
+                return None
+            return (*content, index)
     return None
 
 
@@ -338,10 +341,12 @@ def _blob_facts(blob: str, caches: tuple[CacheLayout, ...]) -> tuple[str, os.sta
 
 def can_keep_stamps(layout: RepoLayout) -> bool:
     """Whether the cache can remember what was hashed; writes nothing to find out."""
-    for folder in (layout.own, layout.folder):
-        if os.path.isdir(folder):
-            return os.access(folder, os.W_OK | os.X_OK)
-    return False
+    folder = layout.own
+    while not os.path.isdir(folder):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _commits(layout: RepoLayout) -> Iterator[str]:

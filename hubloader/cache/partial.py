@@ -48,6 +48,7 @@ __all__ = [
     "blank_partial",
     "create_partial",
     "decide",
+    "received_bytes",
     "resumable_bytes",
     "sweep",
 ]
@@ -170,6 +171,23 @@ def resumable_bytes(layout: RepoLayout, etag: str) -> int:
     return max((_available(path) for path in _candidates(layout, etag)), default=0)
 
 
+def received_bytes(layout: RepoLayout, etag: str) -> int:
+    """Return how much of a content has come so far, to whichever library fetches it."""
+    ours = (
+        _available(os.path.join(layout.partials, name))
+        if os.path.isdir(os.path.join(layout.partials, name))
+        else _size(os.path.join(layout.partials, name))
+        for name in _names(layout.partials)
+        if name.startswith(f"{etag}.")
+    )
+    theirs = (
+        _size(os.path.join(layout.blobs, name))
+        for name in _names(layout.blobs)
+        if name.startswith(f"{etag}.") and name.endswith(".incomplete")
+    )
+    return max((*ours, *theirs), default=0)
+
+
 def sweep(layout: RepoLayout) -> None:
     """Delete what the dead left and nobody can go on with: small or empty partials, drafts."""
     for folder in (layout.partials, layout.tmp, layout.cache.tmp):
@@ -240,8 +258,12 @@ def _read_journal(path: str) -> JournalState | None:
 
 
 def _length(path: str) -> int:
+    return _size(os.path.join(path, "data"))
+
+
+def _size(path: str) -> int:
     try:
-        return os.lstat(os.path.join(path, "data")).st_size
+        return os.lstat(path).st_size
     except OSError:
         return 0
 

@@ -6,7 +6,8 @@ folders, and the ref last. ``durability`` says when the disk is asked:
 - ``full``: for each file, at once.
 - ``batch``: contents of 8 MiB and more at once; smaller ones together when the batch ends: one
   sync, then their names, then the pointers. A batch also ends in between when it holds 256
-  contents, 64 MiB, or one that has waited for 10 s, because others may be waiting for them.
+  contents, 64 MiB, or one that has waited for 10 s (a download asks for it after 2 s,
+  ``flush_old``), because others may be waiting for them.
 - ``none``: never; names are still given in one step, to contents whose hash matched.
 
 Outside a batch, ``batch`` is ``full``. Locks of contents without a name are released once they have
@@ -169,6 +170,18 @@ class Publisher:
         )
 
     # the end of a batch
+
+    def flush_old(self, seconds: float) -> None:
+        """Name what was gathered, if any of it waits since ``seconds``.
+
+        Raises:
+            DiskFull, CacheReadOnly, CacheError: as ``flush``.
+
+        """
+        with self._guard:
+            old = bool(self._pending) and time.monotonic() - self._oldest >= seconds
+        if old:
+            self.flush()
 
     def flush(self) -> None:
         """Make everything gathered safe, then name it, then make the pointers that waited.

@@ -9,7 +9,7 @@ import os
 
 from hubloader.cache.failures import is_absence
 
-__all__ = ["names_in", "open_to_read", "points_at", "read_small", "read_whole"]
+__all__ = ["leads_to", "names_in", "open_to_read", "points_at", "read_small", "read_whole"]
 
 _READ = (
     os.O_RDONLY
@@ -81,6 +81,15 @@ def points_at(pointer: str) -> str | None:
     except OSError:
         return None
     return os.path.normpath(os.path.join(os.path.dirname(pointer), target))
+
+
+def leads_to(path: str, facts: os.stat_result) -> bool:
+    """Whether the system comes to the file of ``facts`` by ``path``, all links followed."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (facts.st_dev, facts.st_ino)
 
 
 def names_in(folder: str) -> list[str]:

@@ -307,6 +307,17 @@ class CacheStore:
         """
         return self._changes.batch()
 
+    def name_old(self, seconds: float) -> None:
+        """Name what a batch gathered so far, if any of it waits since ``seconds``.
+
+        For a batch that goes on: other processes wait for what has no name yet.
+
+        Raises:
+            DiskFull, CacheReadOnly, CacheError: the disk failed.
+
+        """
+        self._changes.name_old(seconds)
+
     def writer(self, repo: RepoId, entry: Entry, *, resume: bool = True) -> BlobWriter:
         """Begin, or go on with, the download of a content.
 
@@ -329,7 +340,7 @@ class CacheStore:
         *,
         stall: float = 30.0,
         limit: float | None = None,
-        on_wait: Callable[[str, float], None] | None = None,
+        on_wait: Callable[[str, float, int], None] | None = None,
     ) -> AbstractContextManager[LockOutcome]:
         """Ask that nobody else downloads the same content meanwhile.
 
@@ -341,7 +352,8 @@ class CacheStore:
             etag: the content.
             stall: seconds without progress of the holder after which to go on without.
             limit: seconds in all after which to give up; None for no limit.
-            on_wait: told who holds the lock and the seconds waited, once a second.
+            on_wait: told once a second who holds the lock, the seconds waited, and how many bytes
+                of the content have come.
 
         Raises:
             LockTimeout: ``limit`` passed.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hubloader.cache import disk, stamps
 from hubloader.cache.digest import hash_file
 from hubloader.cache.failures import guard
+from hubloader.cache.home import make_home
 from hubloader.cache.lookup import can_keep_stamps
 from hubloader.cache.reading import open_to_read, points_at
 from hubloader.errors import CacheError
@@ -69,6 +70,7 @@ def hash_content(
     if content.matches and still and can_keep_stamps(home):
         # without a stamp it is read once more: no reason to refuse a content that is right
         with contextlib.suppress(CacheError), guard(home.own):
+            make_home(home)  # of a content in a base cache, it may be the first thing here
             stamps.add(home.stamp(etag), stamps.Stamp.of(facts, content.sha256))
     return content
 

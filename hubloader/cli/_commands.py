@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hubloader import __version__
+from hubloader.cli._ending import came_of_interrupt
+from hubloader.cli._failing import told_by_system
 from hubloader.cli._options import SharedGroup
 from hubloader.cli._report import SeveralFailed, exit_code, print_errors
 from hubloader.errors import HubloaderError
@@ -101,15 +103,21 @@ def execute(arguments: Sequence[str], *, as_json: bool) -> int:
         code = cli.main(list(arguments), prog_name="hubloader", standalone_mode=False)
     except click.Abort:  # what click makes of an interrupt
         raise KeyboardInterrupt from None
-    except click.ClickException as error:
-        return _refused(error, as_json=as_json)
-    except SeveralFailed as error:
-        return _failed(error.failures, as_json=as_json)
-    except HubloaderError as error:
-        return _failed((error,), as_json=as_json)
     except Exception as error:  # noqa: BLE001  # the last place that can turn it into an exit code
-        return _unexpected(error, as_json=as_json)
+        if came_of_interrupt(error):
+            raise KeyboardInterrupt from None
+        return _ended(error, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _ended(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, click.ClickException):
+        return _refused(error, as_json=as_json)
+    if isinstance(error, SeveralFailed):
+        return _failed(error.failures, as_json=as_json)
+    if isinstance(error, HubloaderError):
+        return _failed((error,), as_json=as_json)
+    return _unexpected(error, as_json=as_json)
 
 
 def _refused(error: click.ClickException, *, as_json: bool) -> int:
@@ -139,6 +147,11 @@ def _failed(failures: Sequence[HubloaderError], *, as_json: bool) -> int:
 def _unexpected(error: Exception, *, as_json: bool) -> int:
     if _debugging():
         raise error
+    told = told_by_system(error)
+    if told is not None:
+        code = exit_code((told,))
+        print_errors([told], code, as_json=as_json)
+        return code
     hint = "run it with HUBLOADER_DEBUG=1 to see where it happened, and report that"
     print_errors([error], 1, as_json=as_json, hint=hint)
     return 1

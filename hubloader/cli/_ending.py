@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["GRACE", "Ending", "watched"]
+__all__ = ["GRACE", "Ending", "came_of_interrupt", "watched"]
 
 GRACE: Final = 0.8  # seconds; more than workers get to put their partials down
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -70,6 +70,22 @@ class Ending:
         self._number = number
         self.tell()
         os._exit(self.code)
+
+
+def came_of_interrupt(error: BaseException) -> bool:
+    """Whether ``error`` is what an interrupt was turned into on its way.
+
+    Python 3.11 and older wrap what is raised while a class is made; a cleanup may fail because of
+    the interrupt that began it.
+    """
+    seen: set[int] = set()
+    here: BaseException | None = error
+    while here is not None and id(here) not in seen:
+        if isinstance(here, KeyboardInterrupt):
+            return True
+        seen.add(id(here))
+        here = here.__cause__ or here.__context__
+    return False
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ stderr, ``error: …`` and, where there is a way out, ``hint: …``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -66,8 +67,14 @@ def print_errors(
     told = [_told(failure, hint) for failure in failures]
     if as_json:
         document = {"version": DOCUMENT_VERSION, "ok": False, "exit_code": code, "errors": told}
-        print(_dump(document), flush=True)
-        return
+        with contextlib.suppress(OSError):  # nobody can be told there: then as without --json
+            print(_dump(document), flush=True)
+            return
+    with contextlib.suppress(OSError):  # nor here: the exit code says it
+        _print_lines(told)
+
+
+def _print_lines(told: Sequence[Mapping[str, str | None]]) -> None:
     for each, following in zip(told, [*told[1:], None], strict=True):
         print(f"error: {each['message']}", file=sys.stderr)
         shared_hint = following is not None and following["hint"] == each["hint"]

@@ -26,13 +26,19 @@ def command(context: click.Context, folder: str) -> None:
     """
     from hubloader.errors import InvalidReference
     from hubloader.locking.lockfile import write_lock, write_text
-    from hubloader.locking.project import PROJECT_NAME, lock_path
+    from hubloader.locking.project import PROJECT_NAME, lock_path, stands_in
     from hubloader.locking.values import Lock
 
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, PROJECT_NAME)
     if os.path.exists(path):
         raise InvalidReference(f"there is a {path} already", hint="add models to it")
+    other = stands_in(folder)
+    if other is not None:
+        raise InvalidReference(
+            f"{other} has a [tool.hubloader], which a {PROJECT_NAME} beside it would hide",
+            hint="`hubloader add` adds models to it",
+        )
     write_text(path, _TEXT)
     lock = lock_path(path)
     if not os.path.exists(lock):

@@ -35,6 +35,8 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
 
     if names and not given["upgrade"]:
         raise click.UsageError("NAME goes with --upgrade", context)
+    for looks in ("check", "dry_run"):
+        _refuse_together(context, given, looks)
     done = lock(
         given["project"],
         check=given["check"],
@@ -53,3 +55,12 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
     state = "is written" if done.written else "would change" if done.changes else "is up to date"
     lines = [*change_lines(done.changes), f"{done.path} {state} ({count} models)"]
     emit(context, document, lines)
+
+
+def _refuse_together(context: click.Context, given: dict[str, Any], looks: str) -> None:
+    """Refuse what an option that only looks would leave undone in silence."""
+    acts = ("sign",) if looks == "dry_run" else ("sign", "upgrade", "resolve_conflicts", "dry_run")
+    for each in acts:
+        if given[looks] and given[each]:
+            one, other = (f"--{name.replace('_', '-')}" for name in (looks, each))
+            raise click.UsageError(f"{one} only looks: it does not go with {other}", context)

@@ -6,6 +6,7 @@ comes while the command is still being imported ends the run as any other does.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,9 +32,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever goes wrong has been printed then."""
     given = list(arguments)
     if given == ["--version"]:  # as the option does it, without what commands need
-        print(f"hubloader {__version__}")
-        return 0
-    from hubloader.cli._ending import Ending, watched
+        with contextlib.suppress(OSError):  # the option will meet it too, and knows what to say
+            print(f"hubloader {__version__}", flush=True)
+            return 0
+    from hubloader.cli._ending import Ending, came_of_interrupt, watched
 
     ending = Ending(as_json="--json" in (given[: given.index("--")] if "--" in given else given))
     try:
@@ -43,3 +45,7 @@ def run(arguments: Sequence[str]) -> int:
             return execute(given, as_json=ending.as_json)
     except KeyboardInterrupt:
         return ending.tell()
+    except Exception as error:
+        if came_of_interrupt(error):  # while what ``execute`` needs was imported
+            return ending.tell()
+        raise

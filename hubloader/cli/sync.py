@@ -90,12 +90,13 @@ def _further(done: Synced, given: dict[str, Any]) -> dict[str, Any]:
     if given["to"]:
         from hubloader.auto.exporting import copy_to
 
-        copied = copy_to(done.path, given["to"], names=[model.name for model in done.models])
+        names = [model.name for model in done.models]
+        copied = copy_to(done.path, given["to"], names=names)
         told["to"] = {"path": given["to"], "written": list(copied)}
         if given["layer_plan"]:
             from hubloader.auto.exporting import layer_plan
 
-            told["layers"] = layer_plan(done.path, given["layer_size"])
+            told["layers"] = layer_plan(done.path, given["layer_size"], names=names)
     return told
 
 

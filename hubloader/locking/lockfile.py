@@ -108,7 +108,9 @@ def parse_lock(text: str, path: str = LOCK_NAME) -> Lock:
             filename=path,
         )
     try:
-        return _document(_toml.parse(text), path)
+        raw = _toml.parse(text)
+        _refuse_newer(raw, path)
+        return _document(raw, path)
     except (_Fault, _toml.TomlError, RecursionError) as error:
         raise CorruptFile(
             f"{path} cannot be read: {error}",
@@ -135,6 +137,16 @@ def parse_entry(raw: Any, path: str = LOCK_NAME) -> LockedModel:
 
 def _not_a_table() -> _Fault:
     return _Fault("its models are no tables")
+
+
+def _refuse_newer(raw: Mapping[str, Any], path: str) -> None:
+    version = raw.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise CorruptFile(
+            f"{path} has the version {version}, and this program reads {VERSION}",
+            hint="a newer hubloader wrote it: update hubloader here",
+            filename=path,
+        )
 
 
 def _document(raw: Mapping[str, Any], path: str) -> Lock:

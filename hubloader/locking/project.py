@@ -59,6 +59,7 @@ __all__ = [
     "parse_size",
     "read_project",
     "remove_entry",
+    "stands_in",
 ]
 
 PROJECT_NAME = "models.toml"
@@ -89,14 +90,21 @@ def find_project(start: str | os.PathLike[str] | None = None) -> str:
         path = os.path.join(folder, PROJECT_NAME)
         if os.path.isfile(path):
             return path
-        other = os.path.join(folder, _PYPROJECT)
-        if os.path.isfile(other) and _table_of(read_text(other, ""), other) is not None:
+        other = stands_in(folder)
+        if other is not None:
             return other
     raise NotFound(
         f"there is no {PROJECT_NAME} in {first} or above",
         hint="run `hubloader init`, or `hubloader add org/name`",
         filename=PROJECT_NAME,
     )
+
+
+def stands_in(folder: str) -> str | None:
+    """Return the pyproject.toml in ``folder`` that has our table; None if there is none."""
+    path = os.path.join(folder, _PYPROJECT)
+    has_table = os.path.isfile(path) and _table_of(read_text(path, ""), path) is not None
+    return path if has_table else None
 
 
 def find_lock(start: str | os.PathLike[str] | None = None) -> str:

@@ -22,7 +22,7 @@ from hubloader.errors import (
     about,
 )
 from hubloader.locking.desk import sha256_of
-from hubloader.locking.policy import may_ask_for_code, risks
+from hubloader.locking.policy import may_ask_for_code, refusals, risks
 from hubloader.locking.several import as_one
 from hubloader.locking.values import Lock, LockedFile, LockedModel
 from hubloader.resolve.manifest import shards_in_index
@@ -99,7 +99,8 @@ def lock_project(desk: Desk, project: Project, lock: Lock, upgrade: Callable[[st
     """Resolve what has to be; keep the rest.
 
     Raises:
-        HubloaderError: entries that could not be resolved; all were tried.
+        HubloaderError: entries that could not be resolved; all were tried, and what the policy
+            says of the others is told with them.
 
     """
     todos = todo(project, lock, upgrade)
@@ -112,10 +113,11 @@ def lock_project(desk: Desk, project: Project, lock: Lock, upgrade: Callable[[st
     with _counted(desk, found) as desks:
         jobs = [partial(_finish, own, draft) for own, draft in zip(desks, found, strict=True)]
         models = _side_by_side(desk, jobs, failures)
-    if failures:
-        raise as_one(failures)
     kept = [each.kept for each in todos]
-    return Lock(tuple(model for model in (*kept, *models) if model is not None))
+    locked = Lock(tuple(model for model in (*kept, *models) if model is not None))
+    if failures:
+        raise as_one([*failures, *refusals(locked, project.policy)])
+    return locked
 
 
 def _side_by_side(

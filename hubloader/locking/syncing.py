@@ -11,6 +11,7 @@ With everything there, nothing is asked and nothing is written.
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -175,7 +176,7 @@ def set_refs(desk: Desk, model: LockedModel, *, move: bool = False) -> None:
 def env_of(desk: Desk, lock_path: str) -> dict[str, str]:
     """The variables with which a later stage finds the synced cache and asks nobody."""
     settings = desk.settings
-    env = {"HF_HOME": str(settings.home)}
+    env = {"HF_HOME": os.path.abspath(settings.home)}  # the later stage may run elsewhere
     if settings.cache_dir != settings.home / "hub":
-        env["HF_HUB_CACHE"] = str(settings.cache_dir)
+        env["HF_HUB_CACHE"] = os.path.abspath(settings.cache_dir)
     return {**env, "HF_HUB_OFFLINE": "1", "HUBLOADER_LOCK": lock_path}

@@ -134,7 +134,8 @@ def mean_of_tokens(nn: Kit, hidden: Tensor, attention_mask: Tensor | None) -> Te
         mask = nn.zeros_like(hidden[:, :, :1]) + 1
     else:
         mask = nn.cast_like(nn.cast_bool(attention_mask), hidden)[:, :, None]
-    return nn.sum(hidden * mask, 1) / nn.clip(nn.sum(mask, 1), 1, 2**31 - 1)
+    count = nn.sum(mask, 1)
+    return nn.sum(hidden * mask, 1) / (count + 1 - nn.clip(count, 0, 1))
 
 
 def backward_mask(nn: Kit, like: Tensor, mask: Tensor | None, window: int | None = None) -> Tensor:

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "combined"]
 
+_UNNAMED = 2.0  # seconds that a content may wait for its name while others are still coming
+
 
 @dataclass
 class _Content:
@@ -172,7 +174,10 @@ class Engine:
         tracker.begin({c.first.filename: c.first.entry.size for c in contents.values()})
         try:
             run_all(
-                [partial(job.run, content) for content in contents.values()], threads, line.stop
+                [partial(job.run, content) for content in contents.values()],
+                threads,
+                line.stop,
+                meanwhile=partial(self._store.name_old, _UNNAMED),
             )
         finally:
             line.stop.set()
@@ -246,10 +251,10 @@ class _Job:
         else:
             return
 
-        def tell(holder: str, waited: float) -> None:
+        def tell(holder: str, waited: float, received: int) -> None:
             self._name_gathered()
             detail = f"{holder} is fetching it ({waited:.0f} s)"
-            self._line.tracker.note(Step.WAITING, file.filename, detail)
+            self._line.tracker.wait(file.filename, received, detail)
 
         with self._counted():
             # whoever we wait for may wait for what we hold and have not named yet

@@ -1,8 +1,8 @@
 """Progress for the logs of a CI: one JSON object a line, or lines folded into a group.
 
 An event is ``{"event": "bytes", "filename": …, "done": …, "size": …, "total_done": …, "total": …,
-"files_done": …, "files": …, "detail": …, "time": …}``; bytes are told every ten seconds, ``time``
-is in seconds since the call began. The events are those of ``progress.Step``.
+"files_done": …, "files": …, "detail": …, "time": …}``; bytes and waits are told every ten
+seconds, ``time`` is in seconds since the call began. The events are those of ``progress.Step``.
 
 Source: GitHub Actions "Workflow commands" (``::group::``); GitLab CI "Custom collapsible sections".
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Groups", "JsonLines", "Summary"]
 
-_EVERY = 10.0  # seconds between two events about bytes
+_EVERY = 10.0  # seconds between two events about bytes, or about waits
 
 
 class JsonLines:
@@ -38,15 +38,16 @@ class JsonLines:
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._began = self._last = clock()
+        self._began = clock()
+        self._last = {Step.BYTES: self._began, Step.WAITING: float("-inf")}
 
     def __call__(self, event: Progress) -> None:
         """Write the event."""
         now = self._clock()
-        if event.step is Step.BYTES:
-            if now - self._last < _EVERY:
+        if event.step in self._last:
+            if now - self._last[event.step] < _EVERY:
                 return
-            self._last = now
+            self._last[event.step] = now
         told: dict[str, Any] = {"event": event.step.value, "time": round(now - self._began, 3)}
         rest = {key: value for key, value in asdict(event).items() if key != "step"}
         self._stream.write(f"{json.dumps({**told, **rest}, ensure_ascii=False)}\n")

@@ -45,6 +45,9 @@ class Step(enum.Enum):
     END = "end"  # of everything
 
 
+_OPENING = frozenset({Step.FILE, Step.WAITING})  # what opens a large file's bar
+
+
 @dataclass(frozen=True)
 class Progress:
     """One event. Bytes of a file count what is on disk of it; the totals are of this call.
@@ -82,40 +85,50 @@ class Tracker:
         self._lock = threading.RLock()
         self._done: dict[str, int] = {}
         self._sizes: dict[str, int | None] = {}
-        self._files_done = 0
+        # sums, kept along: a repository has 100,000 files and as many events
+        self._total_done = self._total = self._unknown = self._files_done = 0
         self._last = float("-inf")
 
     def begin(self, sizes: dict[str, int | None]) -> None:
         """Say which files will be fetched, and how many bytes of each there are."""
         with self._lock:
-            self._sizes.update(sizes)
+            for filename, size in sizes.items():
+                self._count(self._sizes.get(filename, 0), -1)
+                self._sizes[filename] = size
+                self._count(size, 1)
             self._tell(Step.BEGIN)
 
     def start(self, filename: str, present: int = 0) -> None:
         """Say that a file's transfer begins, with ``present`` bytes there already."""
         with self._lock:
-            self._done[filename] = present
+            self._reach(filename, present)
             self._tell(Step.FILE, filename)
 
     def add(self, filename: str, count: int) -> None:
         """Count bytes of a file; negative when some are thrown away."""
         with self._lock:
-            self._done[filename] = self._done.get(filename, 0) + count
+            self._reach(filename, self._done.get(filename, 0) + count)
             now = self._clock()
             if now - self._last >= _EVERY:
                 self._last = now
                 self._tell(Step.BYTES, filename)
 
     def note(self, step: Step, filename: str, detail: str) -> None:
-        """Say that a file waits, or is tried again."""
+        """Say what happens to a file: that it is tried again, say."""
         with self._lock:
             self._tell(step, filename, detail)
+
+    def wait(self, filename: str, received: int, detail: str) -> None:
+        """Say that another process fetches a file, of which it has ``received`` bytes."""
+        with self._lock:
+            self._reach(filename, received)
+            self._tell(Step.WAITING, filename, detail)
 
     def finish(self, filename: str) -> None:
         """Say that a file is there, whole."""
         with self._lock:
             size = self._sizes.get(filename)
-            self._done[filename] = self._done.get(filename, 0) if size is None else size
+            self._reach(filename, self._done.get(filename, 0) if size is None else size)
             self._files_done += 1
             self._tell(Step.DONE, filename)
 
@@ -129,19 +142,28 @@ class Tracker:
         with self._lock:
             self._tell(Step.END)
 
+    def _reach(self, filename: str, done: int) -> None:
+        self._total_done += done - self._done.get(filename, 0)
+        self._done[filename] = done
+
+    def _count(self, size: int | None, times: int) -> None:
+        if size is None:
+            self._unknown += times
+        else:
+            self._total += times * size
+
     def _tell(self, step: Step, filename: str = "", detail: str = "") -> None:
         if not self._sinks:
             return
-        sizes = list(self._sizes.values())
         event = Progress(
             step=step,
             filename=filename,
             done=self._done.get(filename, 0),
             size=self._sizes.get(filename),
-            total_done=sum(self._done.values()),
-            total=None if None in sizes else sum(size or 0 for size in sizes),
+            total_done=self._total_done,
+            total=None if self._unknown else self._total,
             files_done=self._files_done,
-            files=len(sizes),
+            files=len(self._sizes),
             detail=detail,
         )
         for sink in self._sinks:
@@ -176,8 +198,12 @@ class Share(Tracker):
         self._whole.add(self._of(filename), count)
 
     def note(self, step: Step, filename: str, detail: str) -> None:
-        """Say that a file waits, or is tried again."""
+        """Say what happens to a file."""
         self._whole.note(step, self._of(filename), detail)
+
+    def wait(self, filename: str, received: int, detail: str) -> None:
+        """Say that another process fetches a file."""
+        self._whole.wait(self._of(filename), received, detail)
 
     def finish(self, filename: str) -> None:
         """Say that a file is there, whole."""
@@ -195,12 +221,16 @@ class Share(Tracker):
 
 
 class Lines:
-    """Plain lines for a log: one for each file that is there, and one every ten seconds."""
+    """Plain lines for a log: one for each file that is there, and one every ten seconds.
+
+    Waiting for another process is told when it begins and every ten seconds.
+    """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._last = clock()
+        self._waited = float("-inf")  # when a wait was last told
         self._began: tuple[float, int] | None = None  # when bytes began to come, and after how many
 
     def __call__(self, event: Progress) -> None:
@@ -218,13 +248,23 @@ class Lines:
         if event.step is Step.FAILED:
             return f"failed {event.filename}: {event.detail}"
         if event.step is Step.WAITING:
-            return f"waiting for {event.filename}: {event.detail}"
+            return self._waiting(event)
         if event.step is Step.BYTES and self._clock() - self._last >= _LINE_EVERY:
             self._last = self._clock()
             total = "" if event.total is None else f" of {format_bytes(event.total)}"
             files = f"{event.files_done} of {event.files} files"
             return f"fetched {format_bytes(event.total_done)}{total}, {files}{self._pace(event)}"
         return None
+
+    def _waiting(self, event: Progress) -> str | None:
+        if self._clock() - self._waited < _LINE_EVERY:  # many files may wait for one process
+            return None
+        self._waited = self._clock()
+        come = ""
+        if event.done:
+            size = "" if event.size is None else f" of {format_bytes(event.size)}"
+            come = f", {format_bytes(event.done)}{size} so far"
+        return f"waiting for {event.filename}: {event.detail}{come}"
 
     def _pace(self, event: Progress) -> str:
         """The rate of this call so far, and the time that what is left takes at that rate."""
@@ -256,7 +296,7 @@ class Bars:
         """Open, move or close the event's bars."""
         if event.step is Step.BEGIN and "" not in self._bars:
             self._open("", "Fetching", event.total)
-        elif event.step is Step.FILE and (event.size or 0) >= _LARGE:
+        elif event.step in _OPENING and self._is_new_and_large(event):
             self._open(event.filename, event.filename.rsplit("/", 1)[-1], event.size)
         self._move("", event.total_done)
         if event.filename:
@@ -268,12 +308,17 @@ class Bars:
                 bar.close()
             self._bars.clear()
 
+    def _is_new_and_large(self, event: Progress) -> bool:
+        return (event.size or 0) >= _LARGE and event.filename not in self._bars
+
     def _open(self, key: str, label: str, total: int | None) -> None:
         if self._class is None:
             from tqdm import tqdm  # first use
 
             self._class = tqdm
         options: dict[str, Any] = {} if self._stream is None else {"file": self._stream}
+        if _tells_no_width(self._stream):  # for which tqdm would draw nothing
+            options["ncols"] = 80
         self._bars[key] = self._class(
             desc=label, total=total, unit="B", unit_scale=True, leave=not key, **options
         )
@@ -282,6 +327,14 @@ class Bars:
         bar = self._bars.get(key)
         if bar is not None:
             bar.update(done - bar.n)
+
+
+def _tells_no_width(stream: TextIO | None) -> bool:
+    """Whether it is a terminal that nobody gave a size, as containers have."""
+    try:
+        return os.get_terminal_size((stream or sys.stderr).fileno()).columns == 0
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def format_seconds(seconds: float) -> str:

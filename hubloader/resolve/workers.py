@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stop", "run_all"]
 
+_MEANWHILE_EVERY = 1.0  # seconds
 _GRACE = 0.5  # seconds that workers get to put their partials down after an interrupt
 
 
@@ -36,8 +37,19 @@ class Stop:
         return self._event.wait(seconds)
 
 
-def run_all(jobs: Sequence[Callable[[], None]], threads: int, stop: Stop) -> None:
+def run_all(
+    jobs: Sequence[Callable[[], None]],
+    threads: int,
+    stop: Stop,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Run every job, at most ``threads`` at a time; jobs handle the errors they expect.
+
+    Args:
+        jobs: what is to be run.
+        threads: how many at a time.
+        stop: ends all of them.
+        meanwhile: called every second while several jobs run; what it raises ends them.
 
     Raises:
         BaseException: what a job raised, the first of them; jobs not begun are left out then.
@@ -66,7 +78,9 @@ def run_all(jobs: Sequence[Callable[[], None]], threads: int, stop: Stop) -> Non
         thread.start()
     with _stopping_on_interrupt(stop, crew):
         for thread in crew:
-            thread.join()
+            while thread.is_alive():
+                thread.join(_MEANWHILE_EVERY)
+                meanwhile()
     if raised:
         raise raised[0]
 

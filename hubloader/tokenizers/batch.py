@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import tokenizers
 
+    from hubloader.tokenizers.engine import Renamed
+
 __all__ = ["RAGGED", "BatchEncoding", "CharSpan", "TokenSpan"]
 
 
@@ -65,7 +67,7 @@ class BatchEncoding(UserDict[str, Any]):
         n_sequences: int | None = None,
         *,
         source: Callable[[], list[tokenizers.Encoding]] | None = None,
-        renamed: Mapping[int, str] | None = None,
+        renamed: Mapping[int, Renamed] | None = None,
     ) -> None:
         self.data = data if type(data) is dict else dict(data or {})
         self._encodings = _as_list(encoding)
@@ -195,8 +197,12 @@ class BatchEncoding(UserDict[str, Any]):
         tokens: list[str] = row.tokens
         if not self._renamed:
             return tokens
-        given = zip(row.ids, tokens, strict=True)
-        return [self._renamed.get(index, token) for index, token in given]
+        names = map(self._renamed.get, row.ids)
+        # Of the unknown token the engine gives what stood there, which is not its name.
+        return [
+            token if name is None or name.own not in token else name.written
+            for name, token in zip(names, tokens, strict=True)
+        ]
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
         """Tell which text each token of a row is of: 0, 1, or None for special tokens."""

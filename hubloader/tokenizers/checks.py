@@ -7,9 +7,10 @@ these are read and bounded here; the vocabulary, nearly all of the bytes, is lef
 ============================  ====================================================================
 part                          bound
 ============================  ====================================================================
-the file                      64 MiB
+the file                      64 MiB, 64 parts, 2**21 lists and objects
 padding, truncation           lengths up to 2**20
-added tokens                  2**18 of them, 8 MiB of text together
+added tokens                  2**18 of them, 8 MiB of text together; normalizing them takes no
+                              more than about a second (``added_tokens_cost``)
 normalizer ... decoder        64 steps each, which make a text at most 32 times longer; normalizer
                               and pre-tokenizer together no more than that
 a pattern                     4,096 characters, counted repetitions up to 10**6 in all
@@ -27,19 +28,23 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.tokenizers.added_tokens_cost import check_normalizing
 from hubloader.tokenizers.charsmap import check_charsmap
 from hubloader.tokenizers.reading import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from hubloader.types import FileSet
 
 __all__ = ["check_added_tokens", "check_pattern", "check_tokenizer_json", "read_tokenizer_json"]
 
+_MAX_PARTS = 64
+_MAX_NESTED = 1 << 21
 _MAX_LENGTH = 1 << 20
 _MAX_ADDED_TOKENS = 1 << 18
 _MAX_ADDED_TEXT = 8 << 20
@@ -64,8 +69,13 @@ _NO_STEPS = frozenset({"pair", "pattern", "single", "special_tokens"})
 _MAY_BE_EMPTY = re.compile(r"[*?|^$]|\{0|\\[bBAzZG]")
 
 
-def read_tokenizer_json(files: FileSet, name: str) -> bytes:
+def read_tokenizer_json(files: FileSet, name: str, more_tokens: Collection[str] = ()) -> bytes:
     """Read tokenizer.json for the engine.
+
+    Args:
+        files: where it is.
+        name: what it is called there.
+        more_tokens: tokens that other files add and that are normalized too.
 
     Raises:
         UnsafeFile: it would exhaust the machine; says what is too much.
@@ -74,26 +84,40 @@ def read_tokenizer_json(files: FileSet, name: str) -> bytes:
     """
     text = read_text(files, name)
     try:
-        check_tokenizer_json(text)
+        check_tokenizer_json(text, more_tokens)
     except (UnsafeFile, CorruptFile) as error:
         raise type(error)(f"{files.describe(name)}: {error.message}", filename=name) from None
     return text.encode("utf-8")
 
 
-def check_tokenizer_json(text: str) -> None:
+def check_tokenizer_json(text: str, more_tokens: Collection[str] = ()) -> None:
     """Bound everything in the text of a tokenizer.json that the engine takes on trust.
+
+    Args:
+        text: the file's.
+        more_tokens: tokens that other files add and that are normalized too.
 
     Raises:
         UnsafeFile: something is beyond its bound.
         CorruptFile: it is not JSON, or not an object.
 
     """
+    nested = text.count("[") + text.count("{")
+    if nested > _MAX_NESTED:
+        raise UnsafeFile(f"{nested} lists and objects are more than {_MAX_NESTED}")
     try:
         growth = dict.fromkeys(_TEXT_GROWS, 1.0)
+        steps, texts = list[Mapping[str, Any]](), list(more_tokens)
         for key, value in _small_parts(text):
             longer = _check_part(key, value)
             growth[key] = max(growth.get(key, 1.0), longer)
+            if key == "normalizer":
+                steps += _steps(key, value)
+            elif key == "added_tokens":
+                texts += _normalized_texts(value)
         _check_growth(" and ".join(_TEXT_GROWS), math.prod(map(growth.__getitem__, _TEXT_GROWS)))
+        patterns = [_pattern_text(step["pattern"]) for step in steps if _is_regex(step)]
+        check_normalizing(texts, patterns, len(steps), growth["normalizer"])
     except RecursionError:
         raise CorruptFile("it is nested too deeply") from None
     except ValueError as error:
@@ -108,18 +132,24 @@ def _small_parts(text: str) -> Iterator[tuple[str, Any]]:
     ``model``, which is usually the last, is left out where nothing in it can be beyond a bound.
     """
     decoder = json.JSONDecoder()
+    parts, may_skip = 0, True
     position = _blank(text, 0)
     if text[position : position + 1] != "{":
         raise CorruptFile("it does not hold an object")
     position = _blank(text, position + 1)
     while text[position : position + 1] != "}":
+        parts += 1
+        if parts > _MAX_PARTS:
+            raise UnsafeFile(f"it has more than {_MAX_PARTS} parts")
         key, position = decoder.raw_decode(text, position)
         position = _blank(text, position)
         if not isinstance(key, str) or text[position : position + 1] != ":":
             raise json.JSONDecodeError("expected a key and a colon", text, position)
         position = _blank(text, position + 1)
-        if key == "model" and _has_short_words(text, position) and _is_last(text, position):
-            return
+        if key == "model" and may_skip:
+            may_skip = False  # looking ahead goes to the end of the file, so it is done once
+            if _has_short_words(text, position) and _is_last(text, position):
+                return
         value, position = decoder.raw_decode(text, position)
         yield key, value
         position = _blank(text, position)
@@ -199,6 +229,17 @@ def check_added_tokens(texts: Collection[str]) -> None:
     size = sum(map(len, texts))
     if size > _MAX_ADDED_TEXT:
         raise UnsafeFile(f"added_tokens: {size} characters are more than {_MAX_ADDED_TEXT}")
+
+
+def _normalized_texts(value: Any) -> Iterator[str]:
+    for token in value if isinstance(value, list) else ():
+        if isinstance(token, dict) and token.get("normalized") is not False:
+            yield str(token.get("content"))
+
+
+def _is_regex(step: Mapping[str, Any]) -> bool:
+    pattern = step.get("pattern")
+    return isinstance(pattern, dict) and "Regex" in pattern
 
 
 def _check_steps(key: str, value: Any) -> float:

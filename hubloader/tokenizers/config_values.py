@@ -56,6 +56,7 @@ _TYPES: Mapping[str, tuple[Any, str]] = {
     "truncation_side": (str, "a word"),
 }
 _SIDES = ("padding_side", "truncation_side")
+_MOST_SPECIAL = 1 << 16  # each is added to the engine, which takes its time
 
 
 def token_from(value: Any) -> AddedToken | str | None:
@@ -132,6 +133,8 @@ def _check_tokens(key: str, value: Any) -> None:
         return
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"{key} is {value!r}, not a list of tokens")
+    if len(value) > _MOST_SPECIAL:
+        raise ValueError(f"{key}: {len(value)} tokens are more than {_MOST_SPECIAL}")
     for item in value:
         if token_from(item) is None:
             raise TypeError(f"{key} holds {item!r}, which is not a token")

@@ -23,7 +23,7 @@ from hubloader.tokenizers.reading import engine_errors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Engine", "Truncation"]
+__all__ = ["Engine", "Renamed", "Truncation"]
 
 _MAX_VIEWS = 64
 
@@ -37,6 +37,13 @@ class Truncation(NamedTuple):
     direction: str
 
 
+class Renamed(NamedTuple):
+    """An added token that the engine calls otherwise: ``own`` its word, ``written`` ours."""
+
+    own: str
+    written: str
+
+
 class Engine:
     """A ``tokenizers.Tokenizer`` and its views."""
 
@@ -46,7 +53,7 @@ class Engine:
         self._backend = backend
         self._views: dict[tuple[Truncation | None, bool], tokenizers.Tokenizer] = {}
         self._lock = threading.Lock()
-        self._renamed: dict[int, str] | None = None
+        self._renamed: dict[int, Renamed] | None = None
         self.exposed = False
 
     @property
@@ -55,7 +62,7 @@ class Engine:
         return self._backend
 
     @property
-    def renamed(self) -> Mapping[int, str]:
+    def renamed(self) -> Mapping[int, Renamed]:
         """Added tokens by id as they are written, where the engine gives them normalized."""
         if self._renamed is None or self.exposed:
             self._renamed = _renamed(self._backend)
@@ -76,7 +83,7 @@ class Engine:
                 return [decode(rows[0], skip_special_tokens=skip_special_tokens)]
             texts: list[str] = decode_batch(rows, skip_special_tokens=skip_special_tokens)
             return texts
-        names: dict[int, str | None] = {**renamed}
+        names: dict[int, str | None] = {index: name.written for index, name in renamed.items()}
         if skip_special_tokens:
             added = self._backend.get_added_tokens_decoder()
             names.update(dict.fromkeys(i for i, token in added.items() if token.special))
@@ -177,11 +184,12 @@ def _copy(engine: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     return made
 
 
-def _renamed(engine: tokenizers.Tokenizer) -> dict[int, str]:
+def _renamed(engine: tokenizers.Tokenizer) -> dict[int, Renamed]:
     """Give the added tokens that the engine calls otherwise than they are written."""
     added = engine.get_added_tokens_decoder()
-    return {
-        index: token.content
+    names = {
+        index: Renamed(engine.id_to_token(index) or "", token.content)
         for index, token in added.items()
-        if token.normalized and engine.id_to_token(index) != token.content
+        if token.normalized
     }
+    return {index: name for index, name in names.items() if name.own != name.written}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import tokenizers
 
+    from hubloader.tokenizers.engine import Renamed
     from hubloader.tokenizers.strategies import Padding
 
 __all__ = ["COLUMNS", "CallPlan"]
@@ -63,7 +64,7 @@ class CallPlan(NamedTuple):
     overflow: bool
     tensors: str | None
     eager: bool
-    renamed: Mapping[int, str]
+    renamed: Mapping[int, Renamed]
     warn_above: int | None
 
     def run(self, items: list[Any], *, batched: bool) -> BatchEncoding:

@@ -176,7 +176,7 @@ class TokenizerState:
     @panics_as_errors
     def _tokens(self, ids: list[int]) -> list[str | None]:
         look_up, renamed = self._engine.backend.id_to_token, self._engine.renamed
-        return [renamed[index] if index in renamed else look_up(index) for index in ids]
+        return [renamed[index].written if index in renamed else look_up(index) for index in ids]
 
     def _special_ids(self) -> set[int | None]:
         given = (*self._roles.values(), *self._more_special)

@@ -26,7 +26,7 @@ from hubloader.tokenizers.saving import Saving
 from hubloader.tokenizers.selection import select_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -114,7 +114,8 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
             if family is not None and hasattr(family, "settle"):
                 settings = family.settle(kind, settings)
             if selection.from_tokenizer_json:
-                backend = _load_tokenizer_json(files, selection.files[0])
+                normalized = [t.content for t in config.added_tokens.values() if t.normalized]
+                backend = _load_tokenizer_json(files, selection.files[0], normalized)
                 apply_flags(backend, kind, settings, config.values)
             else:
                 first = selection.files[0]
@@ -205,15 +206,20 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
 
     def _add_missing_tokens(self, added_tokens: Mapping[int, AddedToken]) -> None:
         """Add what the files list and the engine lacks, then special tokens it does not know."""
-        present = self._engine.backend.get_added_tokens_decoder()
+        present = {
+            token.content: token
+            for token in self._engine.backend.get_added_tokens_decoder().values()
+        }
         known = {repr(token) for token in present.values()}
-        missing = [token for _, token in sorted(added_tokens.items()) if repr(token) not in known]
-        texts = {token.content for token in present.values()} | {str(token) for token in missing}
+        listed = [_matched_alike(token, present) for _, token in sorted(added_tokens.items())]
+        missing = [token for token in listed if repr(token) not in known]
+        texts = {*present, *(token.content for token in missing)}
         known |= {repr(token) for token in missing}
         for token in self.all_special_tokens_extended:
-            marked = _special(token)
+            marked = _matched_alike(_special(token), present)
             # One that has flags of its own changes those of the token that is there.
-            if (repr(marked) not in known) if token is marked else (str(token) not in texts):
+            own_flags = isinstance(token, AddedToken)
+            if (repr(marked) not in known) if own_flags else (str(token) not in texts):
                 missing.append(marked)
         special = set(self.all_special_tokens)
         for token in missing:
@@ -242,6 +248,20 @@ def _special(token: str | AddedToken) -> AddedToken:
     return token
 
 
+def _matched_alike(token: AddedToken, present: Mapping[str, AddedToken]) -> AddedToken:
+    """Leave a token that the engine has matched where it is: before normalizing, or after.
+
+    The engine of 4.57's time did, whatever a config said later. A `</s>` of a LLaMA model that is
+    matched after normalizing is `▁</s>`, and no longer found behind a word.
+    """
+    old = present.get(token.content)
+    if old is None or old.normalized == token.normalized:
+        return token
+    names = ("single_word", "lstrip", "rstrip", "special")
+    flags = {name: getattr(token, name) for name in names}
+    return AddedToken(token.content, **flags, normalized=old.normalized)
+
+
 def _flagged(kind: TokenizerClass, settings: dict[str, Any]) -> dict[str, Any]:
     """Give the special tokens that are only text the flags that their class gives them."""
     flagged = dict(settings)
@@ -268,9 +288,11 @@ def _with_baked_in(backend: tokenizers.Tokenizer, given: dict[str, Any]) -> dict
     return given
 
 
-def _load_tokenizer_json(files: FileSet, name: str) -> tokenizers.Tokenizer:
+def _load_tokenizer_json(
+    files: FileSet, name: str, more_tokens: Collection[str]
+) -> tokenizers.Tokenizer:
     from hubloader.tokenizers.checks import read_tokenizer_json  # first use: patterns to compile
 
-    text = read_tokenizer_json(files, name)
+    text = read_tokenizer_json(files, name, more_tokens)
     with engine_errors(files.describe(name), name):
         return tokenizers.Tokenizer.from_buffer(text)

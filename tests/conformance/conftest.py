@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from generative_variants import is_repetition
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads only wait for each other
+
+import pytest  # noqa: E402 - torch reads the variable when it is imported
+from generative_variants import is_repetition  # noqa: E402 - the same
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest itself looks at marks

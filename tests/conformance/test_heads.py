@@ -95,7 +95,9 @@ def test_what_a_head_answers_is_what_transformers_answers(family, task, kit_name
     case = oracle(family, task)
     given = batch(case)
     ours = suite.run(kit_name, case.build(kit_name), given)
-    assert suite.difference(ours, answers(case, given)) <= suite.TOLERANCE
+    expected = answers(case, given)
+    size = max(1.0, float(expected.abs().max()))  # scores of words reach 20
+    assert suite.difference(ours, expected) <= suite.TOLERANCE * size
 
 
 @pytest.mark.parametrize(("family", "task"), CASES)

@@ -159,7 +159,7 @@ def test_a_stopped_holder_is_waited_for_as_long_as_it_was_said_and_named(tmp_pat
         holder.send_signal(signal.SIGSTOP)
         told: list[str] = []
         with CacheStore(tmp_path).blob_lock(
-            REPO, "ab" * 20, stall=1.5, on_wait=lambda who, _: told.append(who)
+            REPO, "ab" * 20, stall=1.5, on_wait=lambda who, *_: told.append(who)
         ) as outcome:
             assert outcome is LockOutcome.STALLED
         assert str(holder.pid) in told[0]

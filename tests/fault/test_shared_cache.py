@@ -98,6 +98,61 @@ def test_where_a_link_was_planted_the_content_comes_again(store, victim, level):
     assert victim.read_bytes() == SECRET
 
 
+def plant_folder(store, filename, tmp_path):
+    """Put a link in the place of a pointer's folder: its links lead to an attacker's contents."""
+    folder = store.path(manifest(FOLDED), filename).parent
+    depth = len(folder.relative_to(store.layout.repo(REPO).folder).parts)
+    elsewhere = tmp_path.joinpath("elsewhere", *map(str, range(depth)))
+    elsewhere.parent.mkdir(parents=True)
+    os.rename(folder, elsewhere)
+    blobs = tmp_path / "elsewhere" / "blobs"
+    blobs.mkdir()
+    for name in os.listdir(store.layout.repo(REPO).blobs):
+        (blobs / name).write_bytes(b"evil")
+    os.symlink(elsewhere, folder)
+    return elsewhere
+
+
+FOLDED = {"config.json": b"{}", "onnx/model.bin": content(5000)}
+
+
+@pytest.mark.parametrize("filename", FOLDED)
+def test_a_folder_of_a_snapshot_that_is_a_planted_link_leads_nowhere(tmp_path, filename):
+    store, wanted = CacheStore(tmp_path / "cache"), manifest(FOLDED)
+    download(store, wanted, FOLDED)
+    elsewhere = plant_folder(store, filename, tmp_path)
+    planted = sorted(os.listdir(elsewhere))
+
+    assert not store.inspect(wanted, [filename])[filename].pointer
+    download(store, wanted, FOLDED)
+
+    assert {name: store.path(wanted, name).read_bytes() for name in FOLDED} == FOLDED
+    assert sorted(os.listdir(elsewhere)) == planted
+    assert (tmp_path / "elsewhere" / "blobs").is_dir()
+
+
+def test_snapshots_that_are_a_link_to_where_pointers_lead_nowhere_are_an_error(store, tmp_path):
+    snapshots, wanted = store.layout.repo(REPO).snapshots, manifest(FILES)
+    os.rename(snapshots, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", snapshots)
+
+    assert not store.inspect(wanted, ["model.bin"])["model.bin"].pointer
+    with pytest.raises(CacheError, match="snapshots is a link"):
+        download(store, wanted, FILES)
+
+
+def test_blobs_and_snapshots_may_lie_on_another_disk_together(store, tmp_path):
+    layout, wanted = store.layout.repo(REPO), manifest(FILES)
+    for folder in (layout.snapshots, layout.blobs):
+        os.rename(folder, tmp_path / os.path.basename(folder))
+        os.symlink(tmp_path / os.path.basename(folder), folder)
+    more = {**FILES, "vocab.txt": b"a"}
+
+    assert store.path(wanted, "model.bin").read_bytes() == FILES["model.bin"]
+    paths = download(store, manifest(more, commit=LATER), more)
+    assert {name: path.read_bytes() for name, path in paths.items()} == more
+
+
 def test_a_pipe_planted_as_ref_does_not_block(store):
     ref = store.layout.repo(REPO).ref("main")
     os.unlink(ref)

@@ -23,6 +23,7 @@ import pytest
 
 import hubloader
 import hubloader.locking.desk
+from hubloader.auto.locks import changing
 from hubloader.cache.store import CacheStore
 from hubloader.errors import CacheMiss, EntryNotFound, IntegrityError, LockOutOfDate
 from hubloader.locking.lockfile import format_lock, parse_lock
@@ -293,6 +294,23 @@ def test_risky_files_are_told_and_can_be_denied(run: Run, project: Path, hub: Mi
     assert "training_args.bin" in denied.err
 
 
+def test_what_the_policy_refuses_is_told_beside_what_cannot_be_had(
+    run: Run, project: Path, hub: MirrorServer
+):
+    (hub.library.root / TINY / "training_args.bin").write_bytes(b"\x80\x02.")
+    toml(
+        project,
+        f'[policy]\ndeny = ["pickle"]\n[models.a]\nrepo = "{TINY}"\nfor = ["all"]\n'
+        '[models.b]\nrepo = "fixtures/nothing"\n',
+    )
+
+    ended = run("lock", "--json")
+
+    assert ended.code == 9
+    kinds = {error["kind"] for error in ended.json["errors"]}
+    assert kinds == {"RepositoryNotFound", "UnsafeFile"}
+
+
 def test_formats_are_chosen_in_the_order_of_the_policy(run: Run, project: Path, hub: MirrorServer):
     (hub.library.root / TINY / "pytorch_model.bin").write_bytes(b"weights")
     toml(project, f'[policy]\nformats = ["bin"]\n[models.a]\nrepo = "{TINY}"\n')
@@ -394,6 +412,67 @@ def test_a_project_is_begun_and_edited_with_comments_kept(run: Run, project: Pat
     assert run("remove", "half").code == 3
 
 
+def test_models_that_are_added_at_once_are_all_there(
+    run: Run, project: Path, hub: MirrorServer, tmp_path: Path
+):
+    run("init")
+    names = ["fixtures/bert-tiny-sentiment", "fixtures/distilbert-tiny-h5"]
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+    words = [sys.executable, "-m", "hubloader", "add", "-q", "--for", "tokenizer"]
+    commands = [[*words, name, "--as", f"{name[-2:]}{n}"] for n in range(2) for name in names]
+
+    adding = [subprocess.Popen(each, cwd=project, env=env, text=True) for each in commands]
+
+    assert [each.wait(60) for each in adding] == [0, 0, 0, 0]
+    assert {model.name for model in lock_of(project).models} == {"nt0", "h50", "nt1", "h51"}
+    assert run("lock", "--check").code == 0
+
+
+def test_who_changes_the_models_keeps_others_waiting_no_longer_than_they_want(
+    run: Run, project: Path
+):
+    toml(project)
+
+    with changing(str(project / "models.toml")):
+        ended = run("lock", "--wait-lock", "0.1")
+
+    assert ended.code == 10
+    assert f"process {os.getpid()}" in ended.err
+    assert run("lock").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--check", "--sign", "key.pem"), "--check only looks: it does not go with --sign"),
+        (("--check", "--upgrade"), "--check only looks: it does not go with --upgrade"),
+        (("--dry-run", "--sign", "k"), "--dry-run only looks: it does not go with --sign"),
+    ],
+)
+def test_what_only_looks_is_not_asked_to_act(
+    run: Run, project: Path, options: tuple[str, ...], said: str
+):
+    toml(project)
+
+    ended = run("lock", *options)
+
+    assert ended.code == 2
+    assert said in ended.err
+
+
+def test_what_stands_in_for_models_toml_is_not_hidden_by_one(run: Run, project: Path):
+    pyproject = project / "pyproject.toml"
+    pyproject.write_text(f'[tool.hubloader.models.a]\nrepo = "{TINY}"\n')
+
+    ended = run("init")
+
+    assert ended.code == 2
+    assert "pyproject.toml has a [tool.hubloader]" in ended.err
+    assert not (project / "models.toml").exists()
+    pyproject.write_text('[project]\nname = "x"\n')
+    assert run("init").code == 0
+
+
 def test_what_cannot_be_locked_is_not_added(run: Run, project: Path):
     toml(project)
     run("lock")
@@ -491,6 +570,11 @@ def test_print_env_says_what_a_later_stage_needs(run: Run, project: Path, tmp_pa
         f"HUBLOADER_LOCK={project / 'models.lock'}",
     ]
     assert "allow_patterns=['config.json'" in ended.err
+    relative = run("sync", "--print-env", "-q", HF_HOME="here", HF_HUB_CACHE="there")
+    assert relative.out.splitlines()[:2] == [
+        f"HF_HOME={project / 'here'}",
+        f"HF_HUB_CACHE={project / 'there'}",
+    ]
 
 
 def test_bytes_other_than_the_locked_ones_are_refused(run: Run, project: Path, hub: MirrorServer):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -236,6 +238,17 @@ def test_sync_to_a_folder_writes_plain_files_once_and_plans_layers(
     assert run("sync", "--layer-plan").code == 2
 
 
+def test_layers_are_planned_of_the_models_that_were_asked_for(
+    run: Run, synced: Path, tmp_path: Path
+):
+    run("add", TINY, "--as", "other", "--for", "tokenizer")
+
+    done = run("sync", "other", "--frozen", "--to", "image", "--layer-plan", "--json").json
+
+    (layer,) = done["layers"]
+    assert {name.partition("/")[0] for name in layer["files"]} == {"other"}
+
+
 # key, sbom, signatures
 
 
@@ -363,6 +376,21 @@ def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(run: Run, synced: Pa
     assert not document["ok"]
     assert document["exit_code"] == 1
     assert all(finding["mend"] for finding in document["findings"] if finding["level"] == "error")
+
+
+def test_doctor_says_how_to_be_rid_of_a_link_that_the_commit_does_not_have(
+    run: Run, synced: Path, tmp_path: Path
+):
+    (snapshot,) = tmp_path.glob("home/hub/models--*/snapshots/*")
+    (snapshot / "stray.json").symlink_to("../../blobs/nothing")
+    findings = run("doctor", "--json").json["findings"]
+    (wrong,) = [finding for finding in findings if finding["level"] == "error"]
+
+    command = re.search("`(.*)`", wrong["mend"])
+    assert command is not None
+    subprocess.run(shlex.split(command[1]), check=True)
+
+    assert run("doctor").code == 0
 
 
 def test_doctor_names_who_holds_a_lock_and_what_is_no_content(

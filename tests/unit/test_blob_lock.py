@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import threading
+from pathlib import Path
 
 import filelock
 import pytest
@@ -13,6 +14,7 @@ from cache_cases import COMMIT, REPO, content, download, entry, manifest
 
 from hubloader.cache import CacheStore
 from hubloader.cache import lock as locks
+from hubloader.cache import writer as writers
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.lock import BlobLock, LockOutcome
 from hubloader.errors import LockTimeout
@@ -125,7 +127,22 @@ def test_the_asker_is_told_once_a_second_who_holds_it(layout, held):
     asker(layout, Clock()).acquire(stall=5, on_wait=lambda *facts: told.append(facts))
 
     assert 3 <= len(told) <= 5
-    assert all(isinstance(holder, str) and waited > 0 for holder, waited in told)
+    assert all(isinstance(holder, str) and waited > 0 for holder, waited, _ in told)
+
+
+@pytest.mark.parametrize("whose", ["large", "small", "huggingface_hub"])
+def test_the_asker_is_told_how_much_has_come(tmp_path, layout, held, monkeypatch, whose):
+    monkeypatch.setattr(writers, "LARGE", 10_000 if whose == "small" else 1_000)
+    told = []
+    with CacheStore(tmp_path).writer(REPO, FACTS) as writer:
+        if whose == "huggingface_hub":
+            os.makedirs(layout.blobs)
+            Path(layout.blobs, f"{FACTS.etag}.12345678.incomplete").write_bytes(DATA[:3000])
+        else:
+            writer.write(DATA[:3000])
+        asker(layout, Clock()).acquire(stall=5, on_wait=lambda *facts: told.append(facts))
+
+    assert {received for _, _, received in told} == {3000}
 
 
 def test_the_holder_is_named_by_its_partial(tmp_path, layout, held, monkeypatch):

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from hubloader.cache import failures
-from hubloader.cache.failures import check_room, free_space, guard, translate
+from hubloader.cache.failures import check_room, check_writable, free_space, guard, translate
 from hubloader.errors import CacheError, CacheReadOnly, DiskFull, IntegrityError
 
 
@@ -88,3 +88,27 @@ def test_what_does_not_fit_is_refused_by_bytes_and_by_inodes(
         check_room("/", needed=needed, files=files, what=" of x")
     assert caught.value.needed == needed
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_folder_that_is_taken_away_between_two_looks_is_no_read_only_cache(
+    tmp_path, monkeypatch, made_anew
+):
+    drafts, real, looks = tmp_path / "drafts", os.access, []
+    drafts.mkdir()
+
+    def access(path: str, mode: int) -> bool:
+        looks.append(path)
+        if len(looks) > 1:
+            return real(path, mode)
+        drafts.rmdir()  # as another thread that was done with it
+        allowed = real(path, mode)
+        if made_anew:
+            drafts.mkdir()
+        return allowed
+
+    monkeypatch.setattr(os, "access", access)
+
+    check_writable(str(drafts))
+
+    assert len(looks) == 2

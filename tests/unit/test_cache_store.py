@@ -11,7 +11,7 @@ from cache_cases import COMMIT, LATER, REPO, content, download, entry, manifest,
 
 from hubloader.cache import CacheStore
 from hubloader.cache.layout import CacheLayout
-from hubloader.errors import CacheMiss
+from hubloader.errors import CacheError, CacheMiss
 from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
 
 CONFIG, WEIGHTS = b'{"a": 1}', content(60_000)
@@ -397,6 +397,31 @@ def test_a_listing_overrules_an_absence_mark_of_another_client(store, layout):
     assert store.is_absent(REPO, COMMIT, "not listed")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("feature", "feature/x"), ("feature/x", "feature"), ("a/b/c", "a/b"), ("a", "a/b/c")],
+)
+def test_a_branch_that_the_hub_has_in_place_of_another_takes_its_place(
+    store, layout, before, after
+):
+    store.set_ref(REPO, before, COMMIT)
+    store.set_ref(REPO, "main", COMMIT)
+    store.set_ref(REPO, after, LATER)
+
+    assert store.read_ref(REPO, after) == LATER
+    assert store.read_ref(REPO, before) is None
+    assert store.read_ref(REPO, "main") == COMMIT
+    assert os.path.isdir(layout.snapshot(COMMIT))
+
+
+def test_a_branch_called_hubloader_does_not_take_the_place_of_pins(store, layout):
+    store.set_ref(REPO, "hubloader/pin/mine", COMMIT)
+
+    with pytest.raises(CacheError):
+        store.set_ref(REPO, "hubloader", LATER)
+    assert store.read_ref(REPO, "hubloader/pin/mine") == COMMIT
+
+
 # base caches
 
 
@@ -439,7 +464,6 @@ def test_what_is_bad_below_is_fetched_into_the_top_cache_and_then_wins(store, la
     damaged(layout.blob(WANTED.entries["config.json"].etag), "a flipped bit")
     before = entries_of(tmp_path)
     top = CacheStore(tmp_path / "top", base_caches=[tmp_path])
-    top.set_ref(REPO, "other", LATER)  # the top cache has a folder, so it can keep stamps
 
     assert not top.inspect(WANTED, ["config.json"])["config.json"].trusted
     assert not top.verify_blob(WANTED, "config.json")
@@ -455,11 +479,12 @@ def test_what_is_bad_below_is_fetched_into_the_top_cache_and_then_wins(store, la
 def test_a_good_content_of_a_base_cache_is_hashed_once(store, layout, tmp_path):
     os.unlink(layout.stamp(WANTED.entries["config.json"].etag))
     top = CacheStore(tmp_path / "top", base_caches=[tmp_path])
-    top.set_ref(REPO, "other", LATER)
 
     assert not top.inspect(WANTED, ["config.json"])["config.json"].trusted
     assert top.verify_blob(WANTED, "config.json")
     assert top.inspect(WANTED, ["config.json"])["config.json"].trusted
+    assert os.listdir(top.layout.repo(REPO).snapshots) == []  # or it is damaged to huggingface_hub
+    assert os.path.isfile(top.layout.tag)
     assert not os.path.exists(layout.stamp(WANTED.entries["config.json"].etag))
 
 

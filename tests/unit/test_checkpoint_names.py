@@ -81,6 +81,27 @@ def test_a_familys_own_renames_apply():
     assert found.sources["bert.new.weight"].name == "bert.old.weight"
 
 
+def test_joined_arrays_are_taken_apart_in_equal_parts():
+    rules = Rules("bert", splits=((r"\.qkv\.", (".query.", ".key.", ".value.")),))
+    wanted = [f"bert.layer.0.{name}.weight" for name in ("query", "key", "value")]
+
+    found = map_names({"layer.0.qkv.weight": 2}, wanted, rules, "pt")
+
+    assert found.sources == {
+        name: Source("layer.0.qkv.weight", part=(i, 3)) for i, name in enumerate(wanted)
+    }
+    assert found.missing == found.unexpected == ()
+
+
+def test_a_joined_array_with_a_part_that_has_no_place_is_unexpected():
+    rules = Rules("bert", splits=((r"\.qkv\.", (".query.", ".key.")),))
+
+    found = map_names({"layer.0.qkv.weight": 2}, ["bert.layer.0.query.weight"], rules, "pt")
+
+    assert found.unexpected == ("layer.0.qkv.weight",)
+    assert found.missing == ("bert.layer.0.query.weight",)
+
+
 def test_a_tied_parameter_comes_from_its_owner():
     found = sources(CLASSIFIER, (*CLASSIFIER, "bert.head.weight"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import threading
 import pytest
 
 from hubloader.cli._ending import Ending, watched
+from hubloader.cli._failing import told_by_system
 
 BEGIN = """
 import ctypes, signal
@@ -95,3 +98,68 @@ def test_the_version_is_printed_without_what_commands_need() -> None:
         check=True,
     )
     assert option.stdout.splitlines() == [version]
+
+
+IMPORTING = """
+import sys
+from hubloader.cli.main import main
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            class Field:
+                def __set_name__(self, *_):  # as dataclasses, enums and cached properties have it
+                    raise KeyboardInterrupt
+            class Settings:
+                field = Field()
+
+sys.meta_path.insert(0, Slow())
+main(["env"])
+"""
+
+
+@pytest.mark.parametrize("module", ["hubloader.cli._commands", "hubloader.cli.env"])
+def test_an_interrupt_that_python_wraps_while_a_class_is_made_is_one(module: str) -> None:
+    code = IMPORTING.format(module=module)
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stderr.startswith("error: interrupted\n")
+    assert done.returncode == 128 + signal.SIGINT
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["env"], ["ls", "--json"], ["--help"]])
+def test_a_result_that_finds_no_room_is_8_and_no_traceback(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hubloader", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.stderr.startswith("error: there is no room: No space left on device\n")
+    assert done.returncode == 8
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (errno.ENOSPC, 8, "there is no room at out.tar"),
+        (errno.EDQUOT, 8, "there is no room at out.tar"),
+        (errno.ENOTDIR, 1, "the system refuses at out.tar: Not a directory"),
+        (errno.EACCES, 1, "the system refuses at out.tar: Permission denied"),
+    ],
+)
+def test_what_the_system_refuses_is_told_in_its_words(number: int, code: int, said: str) -> None:
+    told = told_by_system(OSError(number, os.strerror(number), "out.tar"))
+
+    assert str(told).startswith(said)
+    assert getattr(told, "exit_code", 1) == code
+
+
+def test_what_is_no_answer_of_the_systems_is_a_fault_of_ours() -> None:
+    assert told_by_system(OSError(errno.EBADF, "Bad file descriptor")) is None
+    assert told_by_system(ValueError("x")) is None

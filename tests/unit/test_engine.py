@@ -17,6 +17,7 @@ from hubloader.errors import (
     ServerFailed,
     TimedOut,
 )
+from hubloader.resolve import workers
 from hubloader.resolve.engine import combined
 from hubloader.resolve.workers import Stop, run_all
 
@@ -107,6 +108,19 @@ def test_an_unexpected_error_of_a_job_is_raised_to_the_caller_and_stops_the_rest
         run_all([lambda n=n: job(n) for n in range(10)], 1, Stop())
 
     assert ran == [0]
+
+
+def test_something_is_done_meanwhile_and_its_failure_ends_the_jobs(monkeypatch):
+    monkeypatch.setattr(workers, "_MEANWHILE_EVERY", 0.001)
+    stop = Stop()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_all([lambda: stop.wait(20) and None] * 3, 2, stop, meanwhile=fail)
+
+    assert stop
 
 
 def test_a_stop_ends_a_wait():

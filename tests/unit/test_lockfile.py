@@ -190,6 +190,13 @@ def test_the_marks_of_a_merge_conflict_are_told():
     assert "--resolve-conflicts" in str(caught.value)
 
 
+def test_a_lock_of_a_newer_version_is_not_told_to_be_broken():
+    with pytest.raises(CorruptFile, match="version 2") as caught:
+        parse_lock("version = 2\n")
+
+    assert "update hubloader" in (caught.value.hint or "")
+
+
 def test_a_lock_on_disk_is_replaced_whole_and_only_when_it_changes(tmp_path: Path):
     path = tmp_path / "models.lock"
     with pytest.raises(NotFound):

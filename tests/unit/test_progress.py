@@ -82,6 +82,57 @@ def test_plain_lines_tell_each_file_and_the_bytes_every_ten_seconds():
     ]
 
 
+def test_a_wait_is_told_when_it_begins_and_every_ten_seconds():
+    clock, stream = Clock(), io.StringIO()
+    tracker = Tracker([Lines(stream, clock)], clock)
+
+    tracker.begin({"a": 2000, "b": 1000})
+    for second in range(21):
+        clock.now = float(second)
+        tracker.wait("a", 70 * second, f"process 7 is fetching it ({second} s)")
+        tracker.wait("b", 0, f"process 7 is fetching it ({second} s)")
+
+    assert stream.getvalue().splitlines() == [
+        "waiting for a: process 7 is fetching it (0 s)",
+        "waiting for a: process 7 is fetching it (10 s), 700 B of 2.0 kB so far",
+        "waiting for a: process 7 is fetching it (20 s), 1.4 kB of 2.0 kB so far",
+    ]
+
+
+def test_an_event_costs_the_same_however_many_files_there_are():
+    class Counted(dict):
+        looked_at_all = 0
+
+        def values(self):
+            Counted.looked_at_all += 1
+            return super().values()
+
+    tracker = Tracker([lambda _event: None])
+    tracker._sizes, tracker._done = Counted(), Counted()
+    tracker.begin({str(n): n for n in range(100)})
+
+    for n in range(100):
+        tracker.start(str(n))
+        tracker.finish(str(n))
+
+    assert Counted.looked_at_all == 0
+
+
+def test_the_totals_are_the_sums_of_all_files():
+    events = []
+    tracker = Tracker([events.append])
+
+    tracker.begin({"a": 10, "b": None})
+    tracker.begin({"b": 20, "c": 5})
+    tracker.start("a", present=4)
+    tracker.wait("b", 7, "another has it")
+    tracker.start("b", present=3)
+    tracker.finish("c")
+
+    assert (events[0].total, events[1].total) == (None, 35)
+    assert (events[-1].total_done, events[-1].files_done, events[-1].files) == (12, 1, 3)
+
+
 class FakeBar:
     def __init__(self, **options: Any) -> None:
         self.options, self.n, self.closed = options, 0, False

@@ -393,3 +393,46 @@ def test_an_added_token_that_is_matched_after_normalizing_keeps_its_name(tmp_pat
     assert tokenizer.convert_ids_to_tokens(ids[0][1]) == "Naïve X"
     assert tokenizer.convert_tokens_to_ids(encoded.tokens()) == ids[0]
     assert tokenizer.tokenize("NAÏVE X") == ["Naïve X"]
+    # [UNK] is matched after normalizing too, but what is unknown is given as it stands there.
+    assert tokenizer.tokenize("a⅓ [UNK]") == ["▁", "a", "⅓", "▁", "[UNK]"]
+
+
+NORMALIZED = {"__type": "AddedToken", **SPECIAL, "normalized": True}
+
+
+@pytest.mark.parametrize("declared", ["LlamaTokenizer", "BigBirdTokenizer"])
+def test_a_special_piece_that_a_config_calls_normalized_is_found_behind_a_word(tmp_path, declared):
+    """Vicuna's files and BigBird's say so; normalized it would be "▁</s>"."""
+    files = {
+        "LlamaTokenizer": {"tokenizer.model": LLAMA},
+        "BigBirdTokenizer": {
+            "spiece.model": (TOKENIZERS / "spm-big-bird" / "spiece.model").read_bytes()
+        },
+    }[declared]
+    roles = {"bos_token": "<s>", "eos_token": "</s>"}
+    folder = folder_of(
+        tmp_path, files, declared,
+        **{role: {**NORMALIZED, "content": text} for role, text in roles.items()},
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert "</s>" in tokenizer.tokenize("Hallo</s>Welt")
+    (tmp_path / "saved").mkdir()
+    tokenizer.save_pretrained(tmp_path / "saved", legacy_format=False)
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again.tokenize("Hallo</s>Welt") == tokenizer.tokenize("Hallo</s>Welt")
+
+
+def test_a_config_does_not_change_how_a_token_of_tokenizer_json_is_matched(tmp_path):
+    """The file is run as it is: what it matches before normalizing, or after, stays so."""
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA})
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path, legacy_format=False)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text("utf-8"))
+    for entry in config["added_tokens_decoder"].values():
+        entry["normalized"] = not entry["normalized"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert "</s>" in AutoTokenizer.from_pretrained(tmp_path).tokenize("Hallo</s>Welt")
+
+
+def test_code_llama_knows_no_other_way_to_read_spaces_than_the_old_one(tmp_path):
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA}, "CodeLlamaTokenizer", legacy=False)
+    assert AutoTokenizer.from_pretrained(folder).backend_tokenizer.pre_tokenizer is None

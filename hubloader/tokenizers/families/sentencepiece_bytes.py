@@ -123,7 +123,11 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
     if name in _RANKED or sniff_vocabulary(raw) in _RANKED_FORMATS:
         return build_ranked(files, name, special_of(options))
     model = model_from(raw, files, name)
-    return _gemma(model, options) if kind.name == "GemmaTokenizer" else _llama(model, options)
+    if kind.name == "GemmaTokenizer":
+        return _gemma(model, options)
+    if kind.name == "CodeLlamaTokenizer":  # its slow class knows no `legacy`
+        options = {**options, "legacy": True}
+    return _llama(model, options)
 
 
 def frame(

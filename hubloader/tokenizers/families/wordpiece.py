@@ -173,6 +173,11 @@ def _read_model(files: FileSet, name: str, unknown: str) -> WordPiece:
     takes a carriage return and a byte order mark for parts of one.
     """
     text, path = read_text(files, name), files.path(name)
+    count = text.count("\n")
+    if count > _MOST_TOKENS:
+        raise UnsafeFile(
+            f"{files.describe(name)} has {count} lines, more than {_MOST_TOKENS}", filename=name
+        )
     marked = os.path.getsize(path) > len(text.encode())
     if not marked and _BLANK.search(text) is None:
         return WordPiece.from_file(os.fspath(path), unk_token=unknown)
