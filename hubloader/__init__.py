@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from hubloader.auto.locks import lock as lock
     from hubloader.auto.locks import sync as sync
     from hubloader.auto.pipeline import pipeline as pipeline
+    from hubloader.auto.prefetch import plan as plan
     from hubloader.auto.prefetch import prefetch as prefetch
     from hubloader.auto.tokenizer import AutoTokenizer as AutoTokenizer
     from hubloader.auto.verifying import verify as verify
@@ -89,6 +90,7 @@ _HOMES = {
     "hf_hub_download": "auto.downloads",
     "lock": "auto.locks",
     "pipeline": "auto.pipeline",
+    "plan": "auto.prefetch",
     "prefetch": "auto.prefetch",
     "scan_cache_dir": "auto.downloads",
     "snapshot_download": "auto.downloads",

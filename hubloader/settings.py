@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hubloader.errors import InvalidReference
+from hubloader.errors import AuthenticationRequired, InvalidReference
 from hubloader.types import Refresh
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def read_token(settings: Settings, token: str | bool | None = None) -> str | Non
         token: a token; False for none; True to demand the implicit one; None for it if allowed.
 
     Raises:
-        InvalidReference: True was given and no token is stored.
+        AuthenticationRequired: True was given and no token is stored.
 
     """
     if isinstance(token, str):
@@ -333,7 +333,7 @@ def read_token(settings: Settings, token: str | bool | None = None) -> str | Non
         return None
     found = settings.token or _stored_token(settings.token_path)
     if token is True and not found:
-        raise InvalidReference(
+        raise AuthenticationRequired(
             "token=True needs a stored token, and there is none",
             hint="set HF_TOKEN, or log in with `hf auth login`",
         )

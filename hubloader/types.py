@@ -295,7 +295,7 @@ class CachedFile(NamedTuple):
     """One file of one commit, whole and verified, on this disk."""
 
     filename: str
-    path: Path
+    path: str  # a Path takes five times the memory, and a repository has 100,000 files
     commit: str
     digest: str
     size: int

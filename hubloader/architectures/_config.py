@@ -205,6 +205,9 @@ class Config:
     usual_labels: ClassVar[int] = 2
     """How many labels a classifier has whose config says nothing of them."""
 
+    new_norms: ClassVar[float] = 1.0
+    """What a normalisation's weights are, of a model that was not trained."""
+
     looks_back_alone: ClassVar[bool] = False
     """Whether the family's layers know ``is_decoder``, with which a token sees none after it."""
 

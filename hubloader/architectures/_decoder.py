@@ -18,13 +18,13 @@ from hubloader.nn.blocks import (
     activate,
     backward_mask,
     key_mask,
-    last_token,
     merge_heads,
     repeat_heads,
     split_heads,
     window_mask,
 )
 from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.picking import last_token
 from hubloader.nn.rotary import Rotary, turn
 
 if TYPE_CHECKING:
@@ -315,12 +315,16 @@ def record(
     classifier: type[DecoderForSequenceClassification],
     **more: Any,
 ) -> Architecture:
-    """Make a decoder's record: its body is the classifier's."""
+    """Make a decoder's record: its body is the classifier's.
+
+    Words' embeddings may be given in the place of words, but to Gemma's, which scales what it
+    looked up.
+    """
     return Architecture(
         model_type=model_type,
         config=config,
         prefix=classifier.prefix,
         class_prefix=class_prefix,
         tasks={ENCODER: classifier.body_class, SEQUENCE_CLASSIFICATION: classifier},
-        **more,
+        **{"takes_besides": ("inputs_embeds",), **more},
     )

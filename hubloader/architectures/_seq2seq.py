@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._encoder import Encoder
-from hubloader.nn.blocks import last_marked
 from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.picking import last_marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

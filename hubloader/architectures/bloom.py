@@ -16,8 +16,9 @@ from hubloader.architectures._decoder import (
     split_fused,
 )
 from hubloader.architectures._encoder import Encoder
-from hubloader.nn.blocks import alibi_slopes, merge_heads, token_numbers
+from hubloader.nn.blocks import alibi_slopes, merge_heads
 from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.picking import token_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,8 +25,9 @@ from hubloader.architectures._decoder import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._rope_config import RotaryConfig
-from hubloader.nn.blocks import alibi_slopes, merge_heads, repeat_heads, token_numbers
+from hubloader.nn.blocks import alibi_slopes, merge_heads, repeat_heads
 from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.picking import token_numbers
 from hubloader.nn.rotary import Rotary, turn
 
 if TYPE_CHECKING:

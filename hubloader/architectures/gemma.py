@@ -24,6 +24,7 @@ class GemmaConfig(DecoderConfig):
     """Source: transformers 5.23, ``configuration_gemma.py``."""
 
     norm = "raised root"
+    new_norms = 0.0
 
     vocab_size: int = size(256000, most=MAX_ROWS)
     hidden_size: int = size(3072)
@@ -74,4 +75,6 @@ class GemmaForSequenceClassification(DecoderForSequenceClassification):
     body_class = GemmaModel
 
 
-ARCHITECTURE = record("gemma", "Gemma", GemmaConfig, GemmaForSequenceClassification)
+ARCHITECTURE = record(
+    "gemma", "Gemma", GemmaConfig, GemmaForSequenceClassification, takes_besides=()
+)

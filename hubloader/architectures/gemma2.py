@@ -98,4 +98,6 @@ class Gemma2ForSequenceClassification(DecoderForSequenceClassification):
     body_class = Gemma2Model
 
 
-ARCHITECTURE = record("gemma2", "Gemma2", Gemma2Config, Gemma2ForSequenceClassification)
+ARCHITECTURE = record(
+    "gemma2", "Gemma2", Gemma2Config, Gemma2ForSequenceClassification, takes_besides=()
+)

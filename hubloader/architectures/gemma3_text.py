@@ -94,5 +94,9 @@ class Gemma3TextForSequenceClassification(DecoderForSequenceClassification):
 
 
 ARCHITECTURE = record(
-    "gemma3_text", "Gemma3Text", Gemma3TextConfig, Gemma3TextForSequenceClassification
+    "gemma3_text",
+    "Gemma3Text",
+    Gemma3TextConfig,
+    Gemma3TextForSequenceClassification,
+    takes_besides=(),
 )

@@ -180,12 +180,9 @@ class LongformerSelfAttention(BertSelfAttention):
         nn, context = self.nn, self.look(x, mask, trace)
         if mask.everywhere is None:
             return context
-        if not mask.first:
-            there = nn.cast_like(mask.everywhere, x)[:, :, None]
-            return context * (1 - there) + self.overlook(x, x, mask) * there
-        there = nn.cast_like(mask.everywhere[:, :1], x)[:, :, None]
-        first = context[:, :1] * (1 - there) + self.overlook(x, x[:, :1], mask) * there
-        return nn.concat([first, context[:, 1:]], 1)
+        there = nn.cast_like(mask.everywhere, x)[:, :, None]
+        asked = x[:, :1] if mask.first else x
+        return context * (1 - there) + self.overlook(x, asked, mask) * there
 
 
 def _windowed(nn: Any, probabilities: Tensor, view: View, reach: int) -> Tensor:

@@ -10,7 +10,7 @@ from hubloader.architectures._config import token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._seq2seq import Seq2SeqForSequenceClassification, shifted
 from hubloader.architectures.bart import BartConfig, BartModel
-from hubloader.nn.blocks import take_tokens
+from hubloader.nn.picking import take_tokens
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor

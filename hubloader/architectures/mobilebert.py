@@ -125,9 +125,8 @@ class MobileBertEmbeddings(BertEmbeddings):
         x = self.word_embeddings(input_ids)
         if self.trigrams:
             nothing = nn.zeros_like(x[:, :1])
-            after = nn.concat([x[:, 1:], nothing], 1)
-            before = nn.concat([nothing, x[:, :-1]], 1)
-            x = nn.concat([after, x, before], -1)
+            around = nn.concat([nothing, x, nothing], 1)
+            x = nn.concat([around[:, 2:], x, around[:, :-2]], -1)
         if self.projects:
             x = self.embedding_transformation(x)
         x = x + self.position_embeddings(self.positions(input_ids))

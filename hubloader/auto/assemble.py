@@ -279,24 +279,24 @@ class _Tensors(Mapping[str, Any]):
 
 
 def initial_weights(
-    shapes: Mapping[str, tuple[int, ...]], spread: float
+    shapes: Mapping[str, tuple[int, ...]], spread: float, norms: float = 1.0
 ) -> dict[str, NDArray[Any]]:
     """Values for parameters that no checkpoint has.
 
-    Biases are 0, a normalisation's weights 1, everything else normal with standard deviation
+    Biases are 0, a normalisation's weights ``norms``, all else normal with standard deviation
     ``spread``, as transformers does. numpy's global generator makes them, so ``numpy.random.seed``
     repeats them.
     """
-    return {name: _initial(name, shape, spread) for name, shape in shapes.items()}
+    return {name: _initial(name, shape, spread, norms) for name, shape in shapes.items()}
 
 
-def _initial(name: str, shape: tuple[int, ...], spread: float) -> NDArray[Any]:
+def _initial(name: str, shape: tuple[int, ...], spread: float, norms: float) -> NDArray[Any]:
     import numpy as np  # first use: most loads make nothing new
 
     if name.endswith("bias"):
         return np.zeros(shape, np.float32)
     if len(shape) == 1:
-        return np.ones(shape, np.float32)
+        return np.full(shape, norms, np.float32)
     return np.random.normal(0.0, spread, shape).astype(np.float32)  # noqa: NPY002  the generator that users seed
 
 

@@ -314,7 +314,10 @@ def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     )
     call, folder = _into(call, local_dir)
     if dry_run:
-        return _foretell(call, purpose, folder)
+        try:
+            return _foretell(call, purpose, folder)
+        except CacheMiss as error:
+            raise both(error, theirs="DryRunError") from error.__cause__
     if folder is not None:
         _place(call, purpose, folder)
         return str(folder.path)
@@ -360,8 +363,10 @@ def _foretell(call: _Call, purpose: Purpose, folder: LocalFolder | None) -> list
         place = store.pointer_path(manifest.repo, manifest.commit, filename)
         entry = manifest.entries[filename]
         if folder is not None:
-            place, cached = folder.file(filename), folder.is_current(filename, entry)
-            download = download and not (cached and call.mode is not Mode.FORCE)
+            place = folder.file(filename)
+            cached = place.is_file() or not download
+            current = folder.is_current(filename, entry) and call.mode is not Mode.FORCE
+            download = download and not current
         return DryRunFileInfo(
             commit_hash=manifest.commit,
             file_size=entry.size,

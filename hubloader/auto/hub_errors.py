@@ -9,13 +9,16 @@ ours                                         is also huggingface_hub's
 InvalidReference                             HFValidationError
 RepositoryNotFound                           RepositoryNotFoundError
 GatedRepository                              GatedRepoError
+AuthenticationRequired, with no answer       LocalTokenNotFoundError
+behind it
 RevisionNotFound                             RevisionNotFoundError
 EntryNotFound                                RemoteEntryNotFoundError
 AuthenticationRequired, Forbidden,           HfHubHTTPError
 RateLimited, ServerFailed
 MalformedAnswer, ListingUnavailable          FileMetadataError
 CacheMiss                                    LocalEntryNotFoundError; IncompleteSnapshotError when
-                                             it names files that are missing of a snapshot
+                                             it names files that are missing of a snapshot;
+                                             DryRunError where a snapshot cannot be foretold
 ===========================================  ==================================================
 
 Source: huggingface_hub 2.4.0 ``errors.py``.
@@ -68,12 +71,15 @@ def raising_both(function: _F) -> _F:
     return wrapped  # type: ignore[return-value]  # it takes and gives what the function does
 
 
-def both(error: HubloaderError, *, snapshot_path: str | None = None) -> HubloaderError:
+def both(
+    error: HubloaderError, *, snapshot_path: str | None = None, theirs: str = ""
+) -> HubloaderError:
     """The same error as an instance of both libraries' classes; ``error`` where there is no pair.
 
     Args:
         error: ours.
         snapshot_path: the folder that is incomplete, of a snapshot's CacheMiss.
+        theirs: huggingface_hub's class, where it is another than usual.
 
     """
     if hasattr(error, "_hubloader_class"):
@@ -81,7 +87,9 @@ def both(error: HubloaderError, *, snapshot_path: str | None = None) -> Hubloade
     pair = next((pair for pair in _PAIRS if isinstance(error, pair[0])), None)
     if pair is None:
         return error
-    theirs, status = pair[1], pair[2]
+    theirs, status = theirs or pair[1], pair[2]
+    if isinstance(error, errors.AuthenticationRequired) and error.url is None:
+        theirs, status = "LocalTokenNotFoundError", None  # token=True, and none is stored
     if snapshot_path is not None and isinstance(error, errors.CacheMiss):
         theirs = "IncompleteSnapshotError"
     state = {**error.__dict__, "filename": error.filename, "snapshot_path": snapshot_path}

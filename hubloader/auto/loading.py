@@ -338,7 +338,9 @@ def new_layer(
         return module
     kit.load(
         module,
-        initial_weights(kit.parameters(module), selection.config.initializer_range),
+        initial_weights(
+            kit.parameters(module), selection.config.initializer_range, selection.config.new_norms
+        ),
         dtype="float32" if asked in {None, "auto"} else dtype_name(asked),
         device=one_device(kit, arguments.device, arguments.device_map),
     )

@@ -104,7 +104,8 @@ class PretrainedModel:
             self.config = config
         if fresh and self.nn.holds_values():
             shapes = self.nn.parameters(self)
-            self.nn.load(self, initial_weights(shapes, config.initializer_range), dtype="float32")
+            spread, norms = config.initializer_range, config.typed.new_norms
+            self.nn.load(self, initial_weights(shapes, spread, norms), dtype="float32")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Note, once per class, what the layer's own ``forward`` takes."""

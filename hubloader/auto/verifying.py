@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.auto.locks import desk_for, find_entries
 from hubloader.errors import CacheMiss, HubloaderError, IntegrityError
-from hubloader.types import DEFAULT_REVISION, parse_model_ref
+from hubloader.types import DEFAULT_REVISION, Mode, parse_model_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,8 +36,8 @@ def verify(
     more.
 
     Args:
-        names: with ``lock`` its entries, else repositories (``org/name``, ``org/name@revision``);
-            None for all.
+        names: with ``lock`` its entries, else repositories (``org/name``, ``org/name@revision``),
+            in base caches too; None for all of the cache.
         lock: a models.lock: its files have to be there, and to have its sha256.
         repair: set bad files aside and fetch them again.
         repo_type: model, dataset or space.
@@ -66,7 +66,7 @@ def verify(
         reports.append(audit_cache(desk.store, repair=mend))
     else:
         for name in names:
-            repo, commit = cached(desk, name, repo_type)
+            repo, commit = cached(desk, name, repo_type, behind=True)
             commits = None if commit is None else {commit}
             reports.append(audit_cache(desk.store, {repo}, commits=commits, repair=mend))
     return AuditReport(
@@ -100,13 +100,25 @@ def error_of(fault: Fault, hint: str | None = None) -> HubloaderError:
 def _repair(desk: Desk) -> Repair:
     def bring(manifest: Manifest, filenames: tuple[str, ...]) -> None:
         known = [name for name in filenames if name in manifest.entries]
-        desk.bring(replace(manifest, revision=manifest.commit), known)
+        found = [desk.store.find(manifest, name) for name in known]
+        # what is bad in a base cache stays there, and is believed there: it has to come anew
+        below = any(each and each.layout.cache.root != desk.store.layout.root for each in found)
+        forced = replace(desk, mode=Mode.FORCE) if below and desk.online else desk
+        forced.bring(replace(manifest, revision=manifest.commit), known)
 
     return bring
 
 
-def cached(desk: Desk, name: str, repo_type: RepoType) -> tuple[RepoId, str | None]:
+def cached(
+    desk: Desk, name: str, repo_type: RepoType, *, behind: bool = False
+) -> tuple[RepoId, str | None]:
     """The repository that a name means in the cache, and the commit if it says a revision.
+
+    Args:
+        desk: the cache.
+        name: ``org/name``, ``org/name@revision``.
+        repo_type: model, dataset or space.
+        behind: whether a base cache may have it; else it is the writable one.
 
     Raises:
         CacheMiss: the cache has no such thing.
@@ -116,7 +128,8 @@ def cached(desk: Desk, name: str, repo_type: RepoType) -> tuple[RepoId, str | No
     repo = None if ref.repo is None else desk.store.canonical(ref.repo)
     revision = ref.revision
     known = None if repo is None else desk.store.known_commit(repo, revision or DEFAULT_REVISION)
-    here = repo is not None and os.path.isdir(desk.store.layout.repo(repo).folder)
+    layers = () if repo is None else desk.store.layers(repo)
+    here = any(os.path.isdir(layer.folder) for layer in (layers if behind else layers[:1]))
     if repo is None or not here or (revision is not None and known is None):
         raise CacheMiss(
             f"{name} is not in the cache", hint="`hubloader ls` lists what is", repo_id=name

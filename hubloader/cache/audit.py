@@ -20,9 +20,11 @@ from hubloader.cache import stamps
 from hubloader.cache.failures import guard
 from hubloader.cache.leases import Leases
 from hubloader.cache.lookup import files_below
+from hubloader.cache.reading import names_in
 from hubloader.cache.report import scan
 from hubloader.cache.verify import hash_content, set_aside
 from hubloader.errors import CacheError, CacheReadOnly
+from hubloader.names import is_commit
 from hubloader.types import CommitHash
 
 if TYPE_CHECKING:
@@ -86,11 +88,12 @@ def audit_cache(
     repair: Repair | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> AuditReport:
-    """Check every file that a snapshot in the writable cache names.
+    """Check every file that a snapshot names.
 
     Args:
         store: the cache.
-        repos: only these repositories; None for all.
+        repos: only these repositories, in the writable cache and those behind it; None for all of
+            the writable one.
         commits: only these commits; None for all.
         repair: brings files of a commit again; called once for each commit with bad ones. May
             raise, which ends the audit.
@@ -101,17 +104,28 @@ def audit_cache(
     # all names first: setting a content aside takes it out of every snapshot that names it
     wanted = [
         (manifest, _named(store, manifest))
-        for repo in scan(store.layout.root).repos
-        if repos is None or repo.repo in repos
-        for revision in repo.revisions
-        if commits is None or revision.commit in commits
-        for manifest in _manifest(store, repo.repo, CommitHash(revision.commit))
+        for repo, commit in (_all_commits(store) if repos is None else _commits_of(store, repos))
+        if commits is None or commit in commits
+        for manifest in _manifest(store, repo, commit)
     ]
     for manifest, filenames in wanted:
-        with _kept(store.layout.repo(manifest.repo).snapshot(manifest.commit)) as there:
+        with _kept(_snapshots(store, manifest)) as there:
             if there:
                 audit.run(manifest, filenames)
     return audit.report()
+
+
+def _all_commits(store: CacheStore) -> Iterator[tuple[RepoId, CommitHash]]:
+    for repo in scan(store.layout.root).repos:
+        yield from ((repo.repo, CommitHash(revision.commit)) for revision in repo.revisions)
+
+
+def _commits_of(
+    store: CacheStore, repos: Collection[RepoId]
+) -> Iterator[tuple[RepoId, CommitHash]]:
+    for repo in repos:
+        names = {name for layer in store.layers(repo) for name in names_in(layer.snapshots)}
+        yield from ((repo, CommitHash(name)) for name in sorted(names) if is_commit(name))
 
 
 def _manifest(store: CacheStore, repo: RepoId, commit: CommitHash) -> tuple[Manifest, ...]:
@@ -148,18 +162,25 @@ def audit_manifest(
 
 
 @contextlib.contextmanager
-def _kept(folder: str) -> Iterator[bool]:
+def _kept(folders: Collection[str]) -> Iterator[bool]:
     """Keep a snapshot from being deleted while it is read; False if it is gone already."""
     leases = Leases()
-    leases.take(folder)
+    for folder in folders:
+        leases.take(folder)
     try:
-        yield os.path.isdir(folder)
+        yield any(os.path.isdir(folder) for folder in folders)
     finally:
-        leases.drop(folder)
+        for folder in folders:
+            leases.drop(folder)
+
+
+def _snapshots(store: CacheStore, manifest: Manifest) -> list[str]:
+    """Return the snapshot's folder in each cache."""
+    return [layer.snapshot(manifest.commit) for layer in store.layers(manifest.repo)]
 
 
 def _named(store: CacheStore, manifest: Manifest) -> list[str]:
-    return sorted(files_below(store.layout.repo(manifest.repo).snapshot(manifest.commit)))
+    return sorted({name for each in _snapshots(store, manifest) for name in files_below(each)})
 
 
 @dataclass(frozen=True)
@@ -243,7 +264,7 @@ class _Audit:
 
     def _absent(self, manifest: Manifest, filename: str, expected: str | None) -> Fault | None:
         """Say why a file was not found under its name with its size."""
-        pointer = self.store.layout.repo(manifest.repo).pointer(manifest.commit, filename)
+        pointer = str(self.store.pointer_path(manifest.repo, manifest.commit, filename))
         if filename not in manifest.entries and expected is None:
             if os.path.exists(pointer):  # beside the listing: nobody announced it
                 self.unknown.append(pointer)
@@ -267,8 +288,8 @@ class _Audit:
         expected: str | None,
         actual: str | None,
     ) -> Fault:
-        path = self.store.layout.repo(manifest.repo).pointer(manifest.commit, filename)
-        return Fault(kind, manifest.repo, manifest.commit, filename, path, expected, actual)
+        path = self.store.pointer_path(manifest.repo, manifest.commit, filename)
+        return Fault(kind, manifest.repo, manifest.commit, filename, str(path), expected, actual)
 
     def _content(self, manifest: Manifest, found: Found, etag: str) -> _Content:
         key = (etag, found.path, found.facts.st_size, found.facts.st_mtime_ns)

@@ -23,7 +23,7 @@ from hubloader.cache.reading import read_small
 from hubloader.cache.repo_lock import Use
 from hubloader.cache.told import Told, format_told
 from hubloader.cache.writer import BlobWriter
-from hubloader.errors import CacheReadOnly
+from hubloader.errors import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Changes"]
 
 _OWN_REFS = "hubloader"  # refs below it are given here, not by the Hub
+
 
 class Changes:
     """Changes to the first of a store's caches.
@@ -170,7 +171,7 @@ class Changes:
         if data is None:
             return
         layout = self._lookup.layers(manifest.repo)[0]
-        if trees.read_tree(layout, manifest.commit) == dict(manifest.entries):
+        if trees.is_kept(layout, manifest.commit, manifest.entries, data):
             return
         with guard(layout.trees):
             home = self._home(manifest.repo)
@@ -219,12 +220,12 @@ class Changes:
         self.confirm_ref(repo, revision)
 
     def confirm_ref(self, repo: RepoId, revision: str) -> None:
-        """Note that the Hub just said where ``revision`` is."""
+        """Note that the Hub just said where ``revision`` is; as ``mark_used``, if it can be."""
         commit = self._lookup.read_ref(repo, revision)
         home = self.layout.repo(repo)
         if commit is None or not os.path.isdir(home.folder):
             return
-        with contextlib.suppress(CacheReadOnly), guard(home.own):
+        with contextlib.suppress(CacheError), guard(home.own):
             self._write(home, home.confirmed(revision), commit.encode("ascii"), loose=True)
 
     def remember_alias(self, repo: RepoId, canonical: RepoId) -> None:
@@ -237,10 +238,10 @@ class Changes:
             disk.write_atomically(path, data, tmp=self.layout.tmp)
 
     def mark_used(self, repo: RepoId, commit: str) -> None:
-        """Note that a commit was loaded."""
+        """Note that a commit was loaded; no load fails for it, whatever the disk says."""
         home = self.layout.repo(repo)
         if os.path.isdir(home.snapshot(commit)):
-            with contextlib.suppress(CacheReadOnly), guard(home.own):
+            with contextlib.suppress(CacheError), guard(home.own):
                 self._write(home, home.used(commit), b"", loose=True)
 
     def keep(self, repo: RepoId, name: str, content: bytes) -> None:
@@ -283,17 +284,16 @@ class Changes:
 def _clear_way(layout: RepoLayout, revision: str) -> None:
     """Take away refs that cannot be beside ``revision``'s, as git would not have both either.
 
-    ``feature`` and ``feature/x`` are a file and a folder of one name: where the Hub has the one now,
-    the other, of an earlier day, is gone there. What it named stays, as a revision without a ref;
-    names that hubloader itself gave stay.
+    ``feature`` and ``feature/x`` are a file and a folder of one name: where the Hub has the one
+    now, the other, of an earlier day, is gone there. What it named stays, as a revision without a
+    ref; names that hubloader itself gave stay.
     """
     parts = layout.revision_of(layout.ref(revision)).split("/")
     for end in range(1, len(parts)):
         above = os.path.join(layout.refs, *parts[:end])
         if os.path.lexists(above) and not os.path.isdir(above):
             disk.remove(above)
-    disk.remove_empty(layout.ref(revision))
-    if os.path.isdir(layout.ref(revision)) and parts[0] != _OWN_REFS:
+    below = layout.ref(revision)
+    if os.path.isdir(below) and parts[0] != _OWN_REFS:
         disk.make_folders(layout.quarantine)
-        aside = os.path.join(layout.quarantine, f"refs.{disk.random_name()}")
-        disk.rename(layout.ref(revision), aside)
+        disk.rename(below, os.path.join(layout.quarantine, f"refs.{disk.random_name()}"))

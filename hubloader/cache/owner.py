@@ -76,14 +76,23 @@ def liveness(owner: Owner, me: Owner) -> Liveness:
         pass
     start = _start_time(owner.pid)
     reused = start is not None and owner.start not in {0, start}
-    return Liveness.DEAD if reused else Liveness.ALIVE
+    return Liveness.DEAD if reused or _has_ended(owner.pid) else Liveness.ALIVE
 
 
 def _start_time(pid: int) -> int | None:
     """Return field 22 of /proc/<pid>/stat; None where there is no such file."""
-    text = _read(f"/proc/{pid}/stat")
-    fields = text.rpartition(")")[2].split()
+    fields = _stat(pid)
     return int(fields[19]) if len(fields) > 19 else None
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process ended and nobody asked how: a container without an init keeps them all."""
+    return _stat(pid)[:1] in (["Z"], ["X"])
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/<pid>/stat from the third on; nothing where there is none."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def _read(path: str) -> str:

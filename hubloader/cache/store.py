@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from hubloader.cache.changes import Changes
+    from hubloader.cache.layout import RepoLayout
     from hubloader.cache.links import LinkMode
     from hubloader.cache.lock import LockOutcome
     from hubloader.cache.lookup import Found
@@ -175,6 +176,10 @@ class CacheStore:
         behind = len(pointers) > 1  # else there is nothing to choose from
         found = next((p for p in pointers if os.path.exists(p)), None) if behind else None
         return Path(found or pointers[0])
+
+    def layers(self, repo: RepoId) -> tuple[RepoLayout, ...]:
+        """Return the repository's paths in the writable cache, and in those behind it."""
+        return self._lookup.layers(repo)
 
     def snapshot_path(self, repo: RepoId, commit: str) -> Path:
         """Return the folder of the commit's pointers: the first cache that has one, or the top."""
@@ -419,7 +424,7 @@ class CacheStore:
         self._changes.set_ref(repo, revision, commit)
 
     def confirm_ref(self, repo: RepoId, revision: str) -> None:
-        """Note that the Hub just said where ``revision`` is; silently not on a read-only cache."""
+        """Note that the Hub just said where ``revision`` is; silently not where it cannot be."""
         self._changes.confirm_ref(repo, revision)
 
     def remember_alias(self, repo: RepoId, canonical: RepoId) -> None:
@@ -432,7 +437,7 @@ class CacheStore:
         self._changes.remember_alias(repo, canonical)
 
     def mark_used(self, repo: RepoId, commit: str) -> None:
-        """Note, once a day, that a commit was loaded; silently not on a read-only cache."""
+        """Note, once a day, that a commit was loaded; silently not where it cannot be."""
         try:
             age = time.time() - os.lstat(self.layout.repo(repo).used(commit)).st_mtime
         except OSError as error:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hubloader.cache.layout import RepoLayout
 
-__all__ = ["format_seal", "format_tree", "parse_tree", "read_tree", "seal"]
+__all__ = ["format_seal", "format_tree", "is_kept", "parse_tree", "read_tree", "seal"]
 
 _FORMAT_VERSION = 1
 _MAX_FILE = 512 * 1024 * 1024  # bytes: a million files; more is no listing
@@ -58,6 +58,18 @@ def read_tree(layout: RepoLayout, commit: str) -> Mapping[str, Entry] | None:
         _READ.clear()
     _READ[path] = ((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns), entries)
     return entries
+
+
+def is_kept(layout: RepoLayout, commit: str, entries: Mapping[str, Entry], data: bytes) -> bool:
+    """Whether what is kept of ``commit`` are ``entries``, which ``data`` writes.
+
+    What we wrote ourselves is the same bytes: 100,000 files are not read into memory again.
+    """
+    found = read_whole(layout.tree(commit), limit=len(data))
+    if found is None or found[0] != data:
+        return read_tree(layout, commit) == dict(entries)
+    sealed = read_whole(layout.tree_digest(commit), limit=_MAX_SEAL, cut=True)
+    return sealed is None or _is_sealed(sealed[0], entries, found[1])
 
 
 def _identity(path: str) -> tuple[int, int, int, int] | None:
@@ -96,8 +108,11 @@ def parse_tree(data: bytes) -> dict[str, Entry] | None:
 
 
 def format_tree(entries: Mapping[str, Entry]) -> bytes | None:
-    """Write a listing as huggingface_hub does; None if it lacks a size or hash of some file."""
-    files: dict[str, dict[str, Any]] = {}
+    """Write a listing as huggingface_hub does; None if it lacks a size or hash of some file.
+
+    ``json.dumps(…, indent=1)``, file by file: of 100,000 files there is no second copy in memory.
+    """
+    text, before = bytearray(b'{\n "format_version": %d,\n "files": {' % _FORMAT_VERSION), "\n"
     for name in sorted(entries):
         entry = entries[name]
         if entry.size is None or not (entry.git_sha1 or entry.sha256):
@@ -107,8 +122,11 @@ def format_tree(entries: Mapping[str, Entry]) -> bytes | None:
             facts |= {"lfs_sha256": entry.sha256, "lfs_size": entry.size}
         if entry.xet_hash is not None and _is_xet_hash(entry.xet_hash):
             facts["xet_hash"] = entry.xet_hash
-        files[name] = facts
-    return json.dumps({"format_version": _FORMAT_VERSION, "files": files}, indent=1).encode("ascii")
+        lines = ",".join(f'\n   "{key}": {json.dumps(value)}' for key, value in facts.items())
+        text += f"{before}  {json.dumps(name)}: {{{lines}\n  }}".encode("ascii")
+        before = ",\n"
+    text += b"\n }\n}" if entries else b"}\n}"
+    return bytes(text)
 
 
 def seal(entries: Mapping[str, Entry]) -> str:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["carry_out_or_show", "keep_option"]
 
 keep_option = click.option(
-    "--keep", multiple=True, type=click.Path(), metavar="LOCK", help="What this lock names stays."
+    "--keep",
+    multiple=True,
+    type=click.Path(),
+    metavar="LOCK|NAME[@REV]",
+    help="What this lock names stays, or this repository, or this revision of it.",
 )
 
 

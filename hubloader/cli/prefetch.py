@@ -13,6 +13,8 @@ from hubloader.cli._text import size_of, table
 from hubloader.cli._transfer import transfer_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hubloader.auto.prefetch import Prefetched
     from hubloader.errors import HubloaderError
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help="Bring these files.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out.")
-@click.option("--dry-run", is_flag=True, help="Show what would be fetched.")
+@click.option("--dry-run", is_flag=True, help="Show files and bytes, fetch nothing.")
 @transfer_options
 @click.pass_context
 def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> None:
@@ -62,12 +64,16 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
     )
     if not (failures and shared(context).json):
         document = {"dry_run": dry_run, "repositories": [_document(each) for each in done]}
-        emit(context, document, table(rows))
+        emit(context, document, _lines(done, rows))
     if failures:
         raise SeveralFailed(failures)
 
 
 def _document(each: Prefetched) -> dict[str, object]:
+    planned = [
+        {"path": file.filename, "size": file.size, "fetched_bytes": file.fetch_bytes}
+        for file in each.planned
+    ]
     return {
         "repo_id": each.repo_id,
         "revision": each.revision,
@@ -76,7 +82,21 @@ def _document(each: Prefetched) -> dict[str, object]:
         "files": list(each.files),
         "size": each.size,
         "fetched_bytes": each.fetched_bytes,
+        **({"plan": planned} if planned else {}),
     }
+
+
+def _lines(done: list[Prefetched], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """A line for each repository, and of a dry run those of its files below it."""
+    for each, line in zip(done, table(rows), strict=True):
+        yield line
+        yield from (f"  {file}" for file in table(_file_rows(each)))
+
+
+def _file_rows(each: Prefetched) -> Iterator[tuple[str, str, str]]:
+    for file in each.planned:
+        size = "" if file.size is None else size_of(file.size)
+        yield file.filename, size, "would be fetched" if file.fetch else "is there"
 
 
 def _row(each: Prefetched, *, dry_run: bool) -> tuple[str, ...]:

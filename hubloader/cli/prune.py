@@ -6,7 +6,7 @@ import re
 
 import click
 
-from hubloader.cli._options import SharedCommand
+from hubloader.cli._options import SharedCommand, shared
 from hubloader.cli._removal import carry_out_or_show, keep_option
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
@@ -30,7 +30,8 @@ def command(  # one option each
 ) -> None:
     """Take out of the cache what was used least recently, and what dead processes left.
 
-    What a lock given with --keep names stays, and so does what a process uses.
+    What --keep names stays, and so does what a process uses, or a ref below
+    refs/hubloader/pin/ names.
     """
     from hubloader.auto.cleaning import plan_prune
     from hubloader.locking.project import parse_size
@@ -40,6 +41,7 @@ def command(  # one option each
         older_than=None if older_than is None else _age(older_than),
         detached=detached,
         keep=keep,
+        repo_type=shared(context).named_type,
     )
     carry_out_or_show(context, plan, dry_run=dry_run)
 

@@ -31,7 +31,11 @@ _COLUMNS = ("model", "repository", "commit", "size", "state")
 @click.option("--set-refs", is_flag=True, help="Move branches in the cache to the locked commits.")
 @click.option("--prune", is_flag=True, help="Remove other revisions of the lock's repositories.")
 @click.option(
-    "--keep", multiple=True, type=click.Path(), metavar="LOCK", help="--prune keeps its commits."
+    "--keep",
+    multiple=True,
+    type=click.Path(),
+    metavar="LOCK|NAME[@REV]",
+    help="--prune keeps what this names.",
 )
 @click.option("--to", type=click.Path(file_okay=False), metavar="DIR", help="Copy to a folder.")
 @click.option("--layer-plan", is_flag=True, help="With --to: group the files for image layers.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubloader.errors import CacheMiss, IntegrityError, about
@@ -13,7 +14,6 @@ from hubloader.types import Mode
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from hubloader.cache.store import CacheStore
     from hubloader.hub.client import HubClient
@@ -77,7 +77,7 @@ class Desk:
         engine = Engine(self.settings, self.client, self.store)
         with about(repo_id=str(manifest.repo), revision=manifest.revision):
             done = engine.carry_out(plan, self.tracker())
-        return {name: file.path for name, file in done.items()}
+        return {name: Path(file.path) for name, file in done.items()}
 
     def bring(self, manifest: Manifest, filenames: Iterable[str]) -> dict[str, Path]:
         """Bring files of a commit that is known, and return where they are."""

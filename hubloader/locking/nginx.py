@@ -50,7 +50,7 @@ http {{
     etag off;
     types {{}}
     default_type application/octet-stream;
-    map_hash_bucket_size 1024;
+    map_hash_bucket_size {bucket};
     map_hash_max_size 65536;
     client_body_temp_path tmp/body;
     proxy_temp_path tmp/proxy;
@@ -137,8 +137,10 @@ def export_nginx(desk: Desk, lock: Lock, folder: str, *, listen: str = "8080") -
     Raises:
         CacheMiss: files are not in the cache.
         IntegrityError: a cached file is bad.
+        InvalidReference: nginx cannot listen on that, or cannot tell two names apart.
 
     """
+    _check_listen(listen)
     site = _Site()
     content = os.path.join(folder, "site", "content")
     os.makedirs(content, exist_ok=True)
@@ -218,7 +220,31 @@ def _decoded(path: str) -> str:
 def _escaped(path: str) -> str:
     import re
 
-    return re.escape(path).replace('"', '\\"')
+    return re.escape(path)
+
+
+def _quoted(text: str) -> str:
+    """A word of nginx's configuration: whatever a repository calls its files, it is one word."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _check_listen(listen: str) -> None:
+    """Refuse what nginx could not listen on: it takes a port, or an address and a port.
+
+    Raises:
+        InvalidReference: it is none of them.
+
+    """
+    import re
+
+    address, _, port = listen.rpartition(":")
+    fits = re.fullmatch(r"[\w.-]*|\*|\[[0-9A-Fa-f:.]+\]", address) is not None
+    if not (fits and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        raise InvalidReference(
+            f"{listen!r} is nothing that nginx could listen on",
+            hint="write a port, or address:port",
+        )
 
 
 def _info(model: LockedModel) -> dict[str, Any]:
@@ -268,21 +294,19 @@ def _top_level(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _write(site: _Site, folder: str, listen: str) -> None:
     names = {"commit": REPO_COMMIT, "code": ERROR_CODE, "message": ERROR_MESSAGE}
-    config = _CONFIG.format(listen=listen, **names)
+    tables = (site.contents, site.answers, site.commits, site.errors)
+    longest = max((len(key.encode()) for table in tables for key in table), default=0)
+    bucket = max(1024, 1 << (longest + 64).bit_length())  # one key with its pointers has to fit
+    config = _CONFIG.format(listen=listen, bucket=bucket, **names)
     write_text(os.path.join(folder, "nginx.conf"), config)
     base = os.path.join(folder, "site")
     answers = os.path.join(base, "answers")
     os.makedirs(answers, exist_ok=True)
     for number, text in enumerate(site.documents):
         write_text(os.path.join(answers, f"{number}.json"), text)
-    for name, table in (
-        ("content", site.contents),
-        ("answers", site.answers),
-        ("commits", site.commits),
-        ("errors", site.errors),
-    ):
+    for name, table in zip(("content", "answers", "commits", "errors"), tables, strict=True):
         _refuse_same_names(table)
-        lines = [f'"{key}" "{value}";\n' for key, value in table.items()]
+        lines = [f"{_quoted(key)} {_quoted(value)};\n" for key, value in table.items()]
         write_text(os.path.join(base, f"{name}.map"), "".join(lines))
 
 

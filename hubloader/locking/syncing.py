@@ -120,16 +120,19 @@ def sync_lock(desk: Desk, lock: Lock, *, move_refs: bool = False) -> tuple[Synce
 
 
 def _sync(desk: Desk, model: LockedModel, plan: Plan, *, move_refs: bool) -> SyncedModel:
-    store, manifest = desk.store, model.manifest
+    store, manifest, fetched = desk.store, model.manifest, 0
     if not plan.idle:
         with store.using(model.repo), store.batch():
-            desk.carry_out(desk.plan(manifest, manifest.entries))
+            now = desk.plan(manifest, manifest.entries)  # an entry before may have brought some
+            fetched = now.fetch_bytes
+            desk.carry_out(now)
             if plan.downloads:
                 _keep_listing(desk, model)
     check_sha256(store, model)
     with contextlib.ExitStack() as rest:
         if plan.idle:
-            rest.enter_context(contextlib.suppress(CacheReadOnly))  # all that is needed is there
+            # all that is needed is there: a disk that takes no note is no failure
+            rest.enter_context(contextlib.suppress(CacheReadOnly, DiskFull))
         rest.enter_context(store.batch())
         store.mark_absent(manifest, model.absent)
         set_refs(desk, model, move=move_refs)
@@ -143,7 +146,7 @@ def _sync(desk: Desk, model: LockedModel, plan: Plan, *, move_refs: bool) -> Syn
         path=store.snapshot_path(model.repo, model.commit),
         files=tuple(file.path for file in model.files),
         size=model.size,
-        fetched_bytes=plan.fetch_bytes,
+        fetched_bytes=fetched,
     )
 
 

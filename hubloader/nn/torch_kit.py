@@ -226,6 +226,8 @@ class TorchKit(Kit):
                     lambda values, names: mapping(zip(names, values, strict=True)),
                     serialized_type_name=f"{mapping.__module__}.{mapping.__name__}",
                 )
+                # torch.jit.trace would make a script class of it, where it may see a dictionary
+                torch.jit.ignore(mapping)  # type: ignore[attr-defined,no-untyped-call]  # torch's
 
     # --- shapes ---------------------------------------------------------------------------------
 
@@ -347,7 +349,7 @@ class TorchKit(Kit):
         trace: Trace = UNTRACED,
     ) -> Tensor:
         if self.fused and not trace.attentions and softcap is None:
-            if mask is not None and q.requires_grad:
+            if mask is not None and (q.requires_grad or _is_tracing()):
                 q, mask, bias = _open_blind_rows(q, mask, bias)
             bias = _additive(q, mask, bias)
             return functional.scaled_dot_product_attention(
@@ -392,6 +394,9 @@ class _Recomputed:
 
 
 def _is_tracing() -> bool:
+    """Whether ``torch.jit.trace`` looks on: what it sees must not hang on gradients or numbers."""
+    if torch.compiler.is_compiling():
+        return False
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch's
     return tracing
 

@@ -333,7 +333,7 @@ class _Job:
 def _cached(manifest: Manifest, file: FilePlan, path: Path, outcome: Outcome) -> CachedFile:
     return CachedFile(
         filename=file.filename,
-        path=path,
+        path=str(path),
         commit=manifest.commit,
         digest=content_key(file.entry),
         size=file.entry.size or 0,

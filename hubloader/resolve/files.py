@@ -116,7 +116,7 @@ class SnapshotFiles:
     def __init__(
         self,
         manifest: Manifest,
-        ready: Mapping[str, Path],
+        ready: Mapping[str, str | Path],
         *,
         subfolder: str = "",
         fetch: Callable[[str], Path],
@@ -179,7 +179,7 @@ class SnapshotFiles:
         filename = self._prefix + check_filename(name)
         if filename not in self._ready:
             self._ready[filename] = self._fetch(filename)
-        return self._ready[filename]
+        return Path(self._ready[filename])
 
     def fingerprint(self, names: Iterable[str]) -> str | None:
         """Say by hashes what the files hold; None if the Hub gave no hash of one."""

@@ -255,10 +255,25 @@ def candidates(purpose: Purpose) -> tuple[tuple[str, ...], ...]:
     """
     prefix = f"{purpose.subfolder}/" if purpose.subfolder else ""
     groups: list[tuple[str, ...]] = [(name,) for name in purpose.exact]
+    named = [(name,) for name in purpose.include or () if not _is_pattern(name)]
     if purpose.uses & {"config", "tokenizer", "torch", "tf", "numpy"}:
         groups.append((CONFIG,))
     if "tokenizer" in purpose.uses:
         groups += [(name,) for name in (*_TOKENIZER_SETTINGS, _TOKENIZER_JSON, *_LEGACY_VOCABULARY)]
     if purpose.uses & _FORMATS.keys():
         groups.append(tuple(name for f in _formats_for(purpose) for name in (f.single, f.index)))
-    return tuple(tuple(prefix + name for name in group) for group in dict.fromkeys(groups))
+    inside = [tuple(prefix + name for name in group) for group in groups]
+    return tuple(dict.fromkeys([*inside, *named]))
+
+
+def only_listed(purpose: Purpose) -> str:
+    """Say what of a purpose only a listing can tell, in words for a message; "" for nothing."""
+    patterns = [name for name in purpose.include or () if _is_pattern(name)]
+    if patterns:
+        return f"what fits {', '.join(patterns)}"
+    everything = not (purpose.uses or purpose.exact) or "all" in purpose.uses
+    return "all files" if everything and purpose.include is None else ""
+
+
+def _is_pattern(name: str) -> bool:
+    return name.endswith("/") or any(mark in name for mark in "*?[")

@@ -8,6 +8,8 @@ ten seconds, with rate and time left), or any callable that takes a ``Progress``
 from __future__ import annotations
 
 import enum
+import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -317,8 +319,8 @@ class Bars:
 
             self._class = tqdm
         options: dict[str, Any] = {} if self._stream is None else {"file": self._stream}
-        if _tells_no_width(self._stream):  # for which tqdm would draw nothing
-            options["ncols"] = 80
+        if _has_no_size(self._stream):  # on which tqdm would draw nothing
+            options |= {"ncols": 80, "nrows": 24}
         self._bars[key] = self._class(
             desc=label, total=total, unit="B", unit_scale=True, leave=not key, **options
         )
@@ -329,10 +331,10 @@ class Bars:
             bar.update(done - bar.n)
 
 
-def _tells_no_width(stream: TextIO | None) -> bool:
+def _has_no_size(stream: TextIO | None) -> bool:
     """Whether it is a terminal that nobody gave a size, as containers have."""
     try:
-        return os.get_terminal_size((stream or sys.stderr).fileno()).columns == 0
+        return 0 in os.get_terminal_size((stream or sys.stderr).fileno())
     except (AttributeError, OSError, ValueError):
         return False
 

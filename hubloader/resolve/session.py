@@ -8,25 +8,26 @@ answered from the disk at once, and only another one brings in the engine, threa
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubloader.errors import CacheMiss, CacheReadOnly, EntryNotFound, InvalidReference, about
-from hubloader.resolve.answers import Denied, Reachability, classify
+from hubloader.errors import CacheMiss, CacheReadOnly, DiskFull, InvalidReference, about
+from hubloader.resolve.answers import Reachability
 from hubloader.resolve.cure import prefetch_command
 from hubloader.resolve.files import SnapshotFiles
-from hubloader.resolve.hints import about_missing
 from hubloader.resolve.manifest import shards_in_index
-from hubloader.resolve.needs import Needs, candidates, needs
+from hubloader.resolve.needs import Needs, candidates, needs, only_listed
 from hubloader.resolve.plan import Plan, make_plan
+from hubloader.resolve.refusal import refusal, refuse_no_folder, refuse_unlisted
 from hubloader.resolve.resolver import Resolved, Resolver
+from hubloader.resolve.telling import tracker_for
+from hubloader.resolve.work import Work
 from hubloader.types import DEFAULT_REVISION, Mode, Purpose, RepoId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping
 
     from hubloader.cache.store import CacheStore
     from hubloader.hub.client import HubClient
@@ -35,22 +36,6 @@ if TYPE_CHECKING:
     from hubloader.types import Manifest, ModelRef, OnDisk
 
 __all__ = ["Session"]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One call, decided and not yet carried out."""
-
-    asked: RepoId
-    resolved: Resolved
-    needs: Needs
-    plan: Plan
-    mode: Mode
-    purpose: Purpose | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.resolved.manifest
 
 
 class Session:
@@ -99,7 +84,7 @@ class Session:
 
     def tracker(self, progress: Callable[[Progress], Any] | None = None) -> Tracker:
         """Who is told of a download: ``progress``, else the terminal or log as configured."""
-        return self._tracker(progress)
+        return tracker_for(self._settings, progress)
 
     def _client(self) -> HubClient:
         if self._made is None:
@@ -136,8 +121,8 @@ class Session:
 
     def _opened(
         self,
-        work: _Work,
-        done: Mapping[str, Path],
+        work: Work,
+        done: Mapping[str, str],
         purpose: Purpose,
         progress: Callable[[Progress], Any] | None,
     ) -> SnapshotFiles:
@@ -202,38 +187,39 @@ class Session:
         purpose: Purpose,
         mode: Mode,
         progress: Callable[[Progress], Any] | None,
-    ) -> tuple[_Work, dict[str, Path]]:
+    ) -> tuple[Work, dict[str, str]]:
         repo, revision = _hub_names(ref)
         with about(repo_id=str(repo), revision=revision):
             work = self._prepare(ref, purpose, mode)
-            _refuse_no_folder(work.manifest, purpose.subfolder)
+            refuse_no_folder(work.manifest, purpose.subfolder)
             done = self._complete(work, progress)
         return work, done
 
-    def _complete(self, work: _Work, progress: Callable[[Progress], Any] | None) -> dict[str, Path]:
+    def _complete(self, work: Work, progress: Callable[[Progress], Any] | None) -> dict[str, str]:
         """Bring what is needed, and what an index among it names."""
         self._refuse_missing(work)
         done = self._bring(work, progress)
         for index in work.needs.indexes:
-            shards = shards_in_index(done[index].read_text(encoding="utf-8"), index)
+            shards = shards_in_index(Path(done[index]).read_text(encoding="utf-8"), index)
             more = self._widen(work, shards)
             self._refuse_missing(more)
             done.update(self._bring(more, progress))
         return done
 
-    def _probed(self, work: _Work, groups: Iterable[tuple[str, ...]]) -> Resolved:
+    def _probed(self, work: Work, groups: Iterable[tuple[str, ...]]) -> Resolved:
         """What is known, and of an endpoint that lists nothing also what ``groups`` ask for."""
         resolved = work.resolved
         if resolved.listable:
             return resolved
         return self._resolver.probe(work.asked, resolved, groups)
 
-    def _prepare(self, ref: ModelRef, purpose: Purpose, mode: Mode) -> _Work:
+    def _prepare(self, ref: ModelRef, purpose: Purpose, mode: Mode) -> Work:
         repo, revision = _hub_names(ref)
         if ref.subfolder and not purpose.subfolder:
             purpose = replace(purpose, subfolder=ref.subfolder)
         resolved = self._resolved(repo, revision, mode, purpose)
         if not resolved.listable:
+            refuse_unlisted(resolved.manifest, self._settings.endpoint, only_listed(purpose))
             asked_again = _doubting(resolved, purpose)
             resolved = self._resolver.probe(repo, asked_again, candidates(purpose))
         wanted = needs(resolved.manifest, purpose)
@@ -248,13 +234,13 @@ class Session:
                 error.hint = f"run `{command}` with a network, or go online"
             raise
 
-    def _decide(self, asked: RepoId, resolved: Resolved, wanted: Needs, mode: Mode) -> _Work:
+    def _decide(self, asked: RepoId, resolved: Resolved, wanted: Needs, mode: Mode) -> Work:
         if mode is not Mode.CACHE_ONLY and resolved.failure is None:
             resolved = self._resolver.describe(asked, resolved, wanted.wanted)
         effective = mode if resolved.failure is None else Mode.CACHE_ONLY
         disk = self._seen(resolved.manifest, wanted.wanted)
         plan = make_plan(resolved.manifest, wanted.wanted, disk, effective)
-        return _Work(asked, resolved, wanted, plan, mode)
+        return Work(asked, resolved, wanted, plan, mode)
 
     def _seen(self, manifest: Manifest, filenames: Iterable[str]) -> dict[str, OnDisk]:
         """Look at the disk under a lease: what is seen stays while this process lives."""
@@ -266,7 +252,7 @@ class Session:
             disk = self._store.inspect(manifest, filenames)
         return disk
 
-    def _widen(self, work: _Work, filenames: Iterable[str]) -> _Work:
+    def _widen(self, work: Work, filenames: Iterable[str]) -> Work:
         """The same commit, other files."""
         named = tuple(filenames)
         work = replace(work, resolved=_doubting(work.resolved, Purpose(exact=named)))
@@ -278,70 +264,25 @@ class Session:
         )
         return self._decide(work.asked, resolved, wanted, work.mode)
 
-    def _refuse_missing(self, work: _Work) -> None:
+    def _refuse_missing(self, work: Work) -> None:
         """Raise the one error that names everything that cannot be had."""
-        missing, manifest = work.needs.missing, work.manifest
-        place = f"{manifest.repo} at revision {manifest.revision!r}"
-        if missing and (manifest.complete or not work.resolved.listable):
-            self._mark_absent(work)
-            raise EntryNotFound(
-                f"{place} has no {', '.join(missing)}",
-                hint=about_missing(missing, manifest.entries),
-                filename=missing[0],
-            )
-        lacking = (*work.plan.missing, *missing)
-        if lacking:
-            raise self._miss(work, place, lacking)
-
-    def _miss(self, work: _Work, place: str, lacking: tuple[str, ...]) -> Exception:
-        failure, manifest = work.resolved.failure, work.manifest
-        gone = [name for name in lacking if self._known_absent(manifest, name)]
-        if gone:
-            return EntryNotFound(
-                f"{place} has no {', '.join(gone)}",
-                hint=about_missing(gone, manifest.entries),
-                filename=gone[0],
-            )
-        if failure is not None and isinstance(classify(failure), Denied):
-            return failure
-        why = "the network is off" if failure is None else f"no answer came: {failure.sentence()}"
-        lacking = (*lacking, *self._lacking_later(work, lacking))
-        command = prefetch_command(work.asked, manifest.revision, work.purpose, lacking)
-        error = CacheMiss(
-            f"{place} lacks in the cache: {', '.join(lacking)}; {why}",
-            missing=lacking,
-            offline=failure is None,
-            filename=lacking[0],
-            hint=f"run `{command}` with a network",
-        )
-        error.__cause__ = failure
-        return error
-
-    def _lacking_later(self, work: _Work, lacking: tuple[str, ...]) -> Iterator[str]:
-        """What the uses that follow lack as well: an error names all at once."""
-        if work.purpose is None or not work.purpose.later:
+        error = refusal(work, self._store)
+        if error is None:
             return
-        wanted = needs(work.manifest, replace(work.purpose, uses=work.purpose.later))
-        disk = self._store.inspect(work.manifest, wanted.wanted)
-        yield from (n for n in wanted.wanted if not disk[n].blob and n not in lacking)
-        yield from (n for n in wanted.missing if n not in lacking)
+        if work.known_missing:
+            self._mark_absent(work)
+        raise error
 
-    def _known_absent(self, manifest: Manifest, name: str) -> bool:
-        try:
-            return self._store.is_absent(manifest.repo, manifest.commit, name)
-        except InvalidReference:  # "weights for torch" is no file name
-            return False
-
-    def _bring(self, work: _Work, progress: Callable[[Progress], Any] | None) -> dict[str, Path]:
+    def _bring(self, work: Work, progress: Callable[[Progress], Any] | None) -> dict[str, str]:
         """Carry the work's plan out, then publish what was learnt: listing, absences, ref."""
         manifest = work.manifest
         if work.plan.idle:
             if (work.resolved.new or work.resolved.piecemeal) and work.plan.files:
-                with contextlib.suppress(CacheReadOnly), self._store.batch():
+                with contextlib.suppress(CacheReadOnly, DiskFull), self._store.batch():
                     self._publish(work)  # all is there: a disk that takes no note is no failure
             paths = {
-                file.filename: self._store.pointer_path(
-                    manifest.repo, manifest.commit, file.filename
+                file.filename: str(
+                    self._store.pointer_path(manifest.repo, manifest.commit, file.filename)
                 )
                 for file in work.plan.files
             }
@@ -353,14 +294,14 @@ class Session:
             with self._store.using(manifest.repo, manifest if told else None):
                 seen = self._look_again(work)
                 with self._store.batch():
-                    done = engine.carry_out(seen.plan, self._tracker(progress))
+                    done = engine.carry_out(seen.plan, tracker_for(self._settings, progress))
                     self._publish(seen)
                 self._store.lease(manifest.repo, manifest.commit)
             paths = {name: file.path for name, file in done.items()}
         self._store.mark_used(manifest.repo, manifest.commit)
         return paths
 
-    def _look_again(self, work: _Work) -> _Work:
+    def _look_again(self, work: Work) -> Work:
         """Plan anew, now that nobody deletes: a content seen before may be gone."""
         self._store.check_names(work.manifest, work.needs.wanted)
         disk = self._store.inspect(work.manifest, work.needs.wanted)
@@ -370,14 +311,20 @@ class Session:
         return again
 
     @staticmethod
-    def _may_publish(work: _Work) -> bool:
+    def _may_publish(work: Work) -> bool:
         return work.resolved.failure is None and work.mode is not Mode.CACHE_ONLY
 
-    def _publish(self, work: _Work) -> None:
+    def _publish(self, work: Work) -> None:
         """Keep the listing and the absences, and move the ref: last, when its files are there."""
-        manifest = work.manifest
         if not self._may_publish(work):
             return
+        # nothing came, so nothing is lost: a disk that takes no note is no failure
+        idle = () if work.plan.downloads else (CacheReadOnly, DiskFull)
+        with contextlib.suppress(*idle):
+            self._note(work)
+
+    def _note(self, work: Work) -> None:
+        manifest = work.manifest
         if work.resolved.new:
             self._store.write_manifest(manifest)
             self._remember_alias(work)
@@ -387,53 +334,34 @@ class Session:
         if manifest.revision != manifest.commit:
             self._store.set_ref(manifest.repo, manifest.revision, manifest.commit)
 
-    def _mark_absent(self, work: _Work) -> None:
+    def _mark_absent(self, work: Work) -> None:
         manifest = work.manifest
         known = (*work.needs.absent, *(n for n in work.needs.missing if " " not in n))
         if manifest.complete and known and work.mode is not Mode.CACHE_ONLY:
-            with contextlib.suppress(CacheReadOnly):
+            with contextlib.suppress(CacheReadOnly, DiskFull):
                 self._store.mark_absent(manifest, known)
 
-    def _remember_alias(self, work: _Work) -> None:
+    def _remember_alias(self, work: Work) -> None:
         manifest = work.manifest
         if manifest.canonical is not None and manifest.canonical != str(work.asked):
             canonical = RepoId.parse(manifest.canonical, work.asked.repo_type)
             self._store.remember_alias(work.asked, canonical)
 
     def _fetch_one(
-        self, work: _Work, filename: str, progress: Callable[[Progress], Any] | None
+        self, work: Work, filename: str, progress: Callable[[Progress], Any] | None
     ) -> Path:
         manifest = work.manifest
         with about(repo_id=str(manifest.repo), revision=manifest.revision, filename=filename):
             more = self._widen(work, (filename,))
             self._refuse_missing(more)
-            return self._bring(more, progress)[filename]
+            return Path(self._bring(more, progress)[filename])
 
-    def _available(self, work: _Work) -> frozenset[str]:
+    def _available(self, work: Work) -> frozenset[str]:
         names = work.manifest.entries.keys()
         if work.mode is not Mode.CACHE_ONLY and work.resolved.failure is None:
             return frozenset(names)
         disk = self._store.inspect(work.manifest, sorted(names))
         return frozenset(name for name, state in disk.items() if state.blob)
-
-    def _tracker(self, progress: Callable[[Progress], Any] | None) -> Tracker:
-        from hubloader.resolve.progress import Bars, Lines, Tracker
-
-        settings = self._settings
-        if progress is not None:
-            return Tracker([progress])
-        if not settings.progress:
-            return Tracker()
-        if settings.log_format == "json" or settings.github_actions or settings.gitlab_ci:
-            from hubloader.resolve.logs import Groups, JsonLines
-
-            if settings.log_format == "json":
-                return Tracker([JsonLines(sys.stderr)])
-            if not sys.stderr.isatty():
-                return Tracker(
-                    [Groups(sys.stderr, "github" if settings.github_actions else "gitlab")]
-                )
-        return Tracker([Bars(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)])
 
 
 def _hub_names(ref: ModelRef) -> tuple[RepoId, str]:
@@ -457,13 +385,3 @@ def _doubting(resolved: Resolved, purpose: Purpose) -> Resolved:
         return resolved
     manifest = resolved.manifest
     return replace(resolved, manifest=replace(manifest, absent=manifest.absent - doubted))
-
-
-def _refuse_no_folder(manifest: Manifest, folder: str) -> None:
-    if folder and manifest.complete and not manifest.names(folder):
-        folders = {name.rpartition("/")[0] for name in manifest.entries} - {""}
-        raise EntryNotFound(
-            f"{manifest.repo} at revision {manifest.revision!r} has no folder {folder!r}",
-            hint=about_missing([folder], folders) if folders else "leave out subfolder=",
-            filename=folder,
-        )

@@ -59,7 +59,8 @@ def check_normalizing(
             "normalizer"
         )
     for pattern in patterns:
-        if sum(_tries(length, *_repetitions(pattern)) for length in lengths) > _MOST_TRIES:
+        count, ambiguous = _repetitions(pattern)
+        if sum(_tries(length, count, ambiguous) for length in lengths) > _MOST_TRIES:
             raise UnsafeFile(
                 f"normalizer: matching {pattern[:40]!r} in {len(texts)} added tokens takes too long"
             )
@@ -69,7 +70,7 @@ def _tries(length: int, repetitions: int, ambiguous: bool) -> float:
     """How often a pattern is tried in a text of ``length`` characters that it does not match."""
     if ambiguous:
         return 2.0 ** (length + 1) if length < 23 else float(_TRIES_OF_A_MATCH * length)
-    each = length**repetitions / math.factorial(repetitions + 1)
+    each = math.pow(length, repetitions) / math.factorial(repetitions + 1)
     return min(each, _TRIES_OF_A_MATCH) * length
 
 
@@ -96,6 +97,7 @@ def _repetitions(pattern: str) -> tuple[int, bool]:
         elif not part.startswith("\\"):
             if after_group and part not in {"?", "|"}:
                 return count, True
-            count += part not in {"?", "|"}
-            open_groups[-1:] = [True] * len(open_groups[-1:])
+            if part[0] != "{" or "," in part:  # a count that is exact can be met in one way
+                count += part not in {"?", "|"}
+                open_groups[-1:] = [True] * len(open_groups[-1:])
     return min(count, 8), False

@@ -83,6 +83,8 @@ class Chat(Calling):
             )
         if continue_final_message:
             _check_continuing(add_generation_prompt, return_assistant_tokens_mask)
+        if "messages" in kwargs:
+            raise TypeError("`messages` is what a template calls `conversation`: pass it as that")
         template = self.get_chat_template(chat_template, tools)
         if return_assistant_tokens_mask and "generation" not in template:
             notices.warn("the chat template has no `{% generation %}`: masks are 0")

@@ -30,7 +30,8 @@ __all__ = ["MAX_MEMORY", "MAX_WAIT", "TemplateStopped", "exchange"]
 MAX_MEMORY = 256 << 20
 MAX_WAIT = 1.5
 _MAX_WAIT_STARVED = 10.0
-_STARVED = 0.25  # seconds of CPU: with less than this it had no chance to use its time
+_MIN_WAIT = 0.5  # after a start, which the time of the first template includes
+_STARVED = 0.15  # seconds of CPU: with less than this it had no chance to use its time
 _LOOK_AGAIN = 0.05
 _MAX_START = 20.0
 _BYTES_A_SECOND = 10 << 20  # of a request: a long one may take longer to be read
@@ -214,6 +215,7 @@ class _Desk:
     def exchange(self, request: bytes, answers: int) -> list[dict[str, Any]]:
         seconds = MAX_WAIT + len(request) / _BYTES_A_SECOND
         with self._places:
+            begun = time.monotonic()
             worker = self._take()
             if worker is not None:
                 try:
@@ -222,7 +224,9 @@ class _Desk:
                     if stopped.by_the_template:
                         raise
                 # It may have been killed by anyone since it was last asked: ask a fresh one.
-            return self._ask(_start(), request, seconds, answers)
+            worker = _start()
+            seconds = max(_MIN_WAIT, seconds - (time.monotonic() - begun))
+            return self._ask(worker, request, seconds, answers)
 
     def _take(self) -> _Worker | None:
         with self._lock:

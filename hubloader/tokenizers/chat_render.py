@@ -16,8 +16,9 @@ template      1 MiB
 ============  =========================================================================
 
 Where the system has no such timers and limits (Windows) the clock is what is left. A worker that
-the machine gave less than 0.25 s of CPU in that time is given up to 10 s to have that much: it is
-no fault of the template's.
+the machine gave less than 0.15 s of CPU in that time is given up to 10 s to have that much: it is
+no fault of the template's. What a worker takes to start is taken off the clock's time, of which
+half a second is left in any case.
 """
 
 from __future__ import annotations

@@ -85,9 +85,10 @@ def read_tokenizer_config(files: FileSet, overrides: Mapping[str, Any]) -> Token
     if listed is None:
         _merge_special_tokens_map(values, files, overrides)
         added = _legacy_added_tokens(files, values)
+        _revive_tokens(values, {})  # that older file tells no flags
     else:
         added = _listed_tokens(files, listed)
-    _revive_tokens(values, added)
+        _revive_tokens(values, added)
     return TokenizerConfig(
         declared=_text(raw, "tokenizer_class") or _text(model, "tokenizer_class"),
         model_type=_text(model, "model_type"),
@@ -162,7 +163,9 @@ def _merge_special_tokens_map(
             continue
         if key == "additional_special_tokens" and value is not None:
             known = list(values.get(key) or [])
-            values[key] = known + [token for token in value if token not in known]
+            written = {json.dumps(token, sort_keys=True) for token in known}
+            new = [token for token in value if json.dumps(token, sort_keys=True) not in written]
+            values[key] = known + new
         elif isinstance(value, dict):
             values[key] = {**value, "special": True}
         else:

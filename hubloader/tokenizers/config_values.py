@@ -20,6 +20,7 @@ __all__ = [
     "check_roles",
     "check_values",
     "limit_from",
+    "listed_tokens",
     "token_from",
 ]
 
@@ -67,6 +68,11 @@ def token_from(value: Any) -> AddedToken | str | None:
         flags = {name: bool(value[name]) for name in _FLAGS if name in value}
         return AddedToken(value["content"], **flags)
     return None
+
+
+def listed_tokens(values: Mapping[str, Any]) -> set[str]:
+    """Give the special tokens that files list with their flags: the engine has them in any case."""
+    return {str(value) for value in values.values() if isinstance(value, AddedToken)}
 
 
 def check_values(values: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
 
+from hubloader.tokenizers.config_values import SPECIAL_TOKEN_NAMES
 from hubloader.tokenizers.special_tokens import SpecialTokens
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["Saving"]
 
 # What every tokenizer says of itself, whether its files said it or not.
 _ALWAYS_SAVED = ("model_max_length", "clean_up_tokenization_spaces")
+_ROLES = frozenset(SPECIAL_TOKEN_NAMES)
 _NEVER_SAVED = frozenset(
     {
         "added_tokens_decoder",
@@ -126,6 +128,11 @@ class Saving(SpecialTokens):
         changed = {key: getattr(self, key) for key in usual}
         saved.update({key: value for key, value in changed.items() if value != usual[key]})
         saved.update(self.special_tokens_map)
+        # Older releases read roles of the model's own in this one key, and nothing else.
+        own = {name: value for name, value in self._roles.items() if name not in _ROLES and value}
+        saved.pop("extra_special_tokens", None)
+        if own:
+            saved["extra_special_tokens"] = own
         saved["added_tokens_decoder"] = {
             str(index): _plain(token) for index, token in sorted(self.added_tokens_decoder.items())
         }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE, Unigram
 
-from hubloader.errors import FormatError, UnknownTokenizer
+from hubloader.errors import CorruptFile, FormatError, UnknownTokenizer
 from hubloader.tokenizers.merging import check_merges, check_tokens, splits_of
 from hubloader.tokenizers.sentencepiece_model import (
     Algorithm,
@@ -95,6 +95,7 @@ def make_engine(
         aliases: pieces that stand in for another one when merges are worked out.
 
     Raises:
+        CorruptFile: the vocabulary lacks the unknown piece, and may need it.
         UnknownTokenizer: the model was trained with an algorithm that no engine runs.
         UnsafeFile: its merges are too many.
 
@@ -104,6 +105,7 @@ def make_engine(
             Unigram(list(vocabulary), unk_id=unknown_id, byte_fallback=byte_fallback)
         )
     elif model.algorithm is Algorithm.BPE:
+        _check_unknown(model, {text for text, _ in vocabulary}, byte_fallback=byte_fallback)
         ids = {piece.text: index for index, piece in enumerate(model.pieces)}
         for text, stands_for in (aliases or {}).items():
             if stands_for in ids:
@@ -135,6 +137,20 @@ def make_engine(
         ]
     )
     return engine
+
+
+def _check_unknown(
+    model: SentencePieceModel, texts: Collection[str], *, byte_fallback: bool
+) -> None:
+    """See that there is something for what no piece covers: the engine gives up at a text."""
+    covered = byte_fallback and all(
+        f"<0x{byte:02X}>" in texts or (byte < 0x80 and chr(byte) in texts) for byte in range(256)
+    )
+    if not covered and model.unknown_piece not in texts:
+        raise CorruptFile(
+            f"its unknown piece {model.unknown_piece!r} is not in the vocabulary",
+            hint="fetch the file again, or look for a tokenizer.json of the same tokenizer",
+        )
 
 
 def merges_of(ids: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:

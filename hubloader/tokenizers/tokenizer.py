@@ -120,7 +120,7 @@ class Tokenizer(Framing, Chat, LegacyCalls, Decoding, Saving):
             else:
                 first = selection.files[0]
                 with engine_errors(files.describe(first), first):
-                    backend = convert(files, selection, settings)
+                    backend = convert(files, selection, _listed(settings, config.added_tokens))
                 settings = _flagged(kind, settings)
             made = cls._class_of(kind)
             tokenizer = made.__new__(made)
@@ -260,6 +260,13 @@ def _matched_alike(token: AddedToken, present: Mapping[str, AddedToken]) -> Adde
     names = ("single_word", "lstrip", "rstrip", "special")
     flags = {name: getattr(token, name) for name in names}
     return AddedToken(token.content, **flags, normalized=old.normalized)
+
+
+def _listed(settings: dict[str, Any], added: Mapping[int, AddedToken]) -> dict[str, Any]:
+    """Give roles whose text the files list among the added tokens that very token."""
+    by_text = {token.content: token for token in added.values()}
+    roles = {name: settings[name] for name in SPECIAL_TOKEN_NAMES if name in settings}
+    return {**settings, **{name: by_text.get(str(text), text) for name, text in roles.items()}}
 
 
 def _flagged(kind: TokenizerClass, settings: dict[str, Any]) -> dict[str, Any]:

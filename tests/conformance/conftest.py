@@ -6,8 +6,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads only wait for each other
 
-import pytest  # noqa: E402 - torch reads the variable when it is imported
-from generative_variants import is_repetition  # noqa: E402 - the same
+import pytest
+from generative_variants import is_repetition
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest itself looks at marks

@@ -145,7 +145,8 @@ def test_a_masked_language_models_checkpoint_gives_the_encoder(family, tmp_path)
     with torch.no_grad():
         found = model(**inputs).last_hidden_state
         expected = reference.eval()(**inputs).last_hidden_state
-    assert (found - expected).abs().max() < 1e-5
+    size = max(1.0, float(expected.abs().max()))  # MobileBERT, without norms, reaches hundreds
+    assert (found - expected).abs().max() < 1e-5 * size
 
 
 def test_an_encoders_checkpoint_gets_a_new_head(family, tmp_path):

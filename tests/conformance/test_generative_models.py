@@ -118,6 +118,13 @@ def test_an_encoder_and_a_decoder_both_show_what_they_made(made, family, asked):
             assert torch.allclose(torch.as_tensor(mine), torch.as_tensor(other), atol=1e-5)
 
 
+def test_a_new_gemma_starts_with_norms_that_change_nothing():
+    sizes = {**SMALL, "num_key_value_heads": 1, "head_dim": 8}
+    config = hubloader.AutoConfig.for_model("gemma", **sizes)
+    model = hubloader.AutoModelForSequenceClassification.from_config(config)
+    assert not model.model.norm.weight.any()
+
+
 def test_a_bare_t5_is_told_what_its_decoder_reads(made):
     theirs, folder = made("t5", "AutoModel")
     ours = hubloader.T5Model.from_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cache_cases import REPO
+from cache_cases import REPO, content, download, manifest
 from cache_world import M_OLD, OLD, in_child, kill, operations, small_is_large, whole
 
-from hubloader.cache import CacheStore
+import hubloader
+from hubloader.cache import CacheStore, disk
 from hubloader.cache.report import scan_cache_dir
 
 UPDATE = next(operation for operation in operations() if operation.name == "update")
@@ -135,6 +137,25 @@ except DiskFull as error:
     assert "20 files are to be brought" in out
     assert "its inodes are used up, not its bytes" in out
     assert "hubloader prune" in out
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE])
+def test_a_load_of_what_is_cached_needs_no_room_for_its_notes(tmp_path, monkeypatch, code):
+    files = {"config.json": b"{}", "model.bin": content(3000)}
+    store = CacheStore(tmp_path)
+    download(store, manifest(files), files)
+    shutil.rmtree(store.layout.repo(REPO).own)  # as huggingface_hub would have left it
+
+    def full(*_arguments, **_keywords):
+        raise OSError(code, os.strerror(code))
+
+    for name in ("write_atomically", "append", "create", "make_nested"):
+        monkeypatch.setattr(disk, name, full)
+    found = hubloader.snapshot_download(str(REPO), cache_dir=tmp_path, local_files_only=True)
+
+    assert {name: Path(found, name).read_bytes() for name in files} == files
+    store.confirm_ref(REPO, "main")
+    assert store.ref_age(REPO, "main") is None
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")

@@ -519,6 +519,17 @@ def test_sync_brings_the_locked_commit_and_then_asks_nobody(
     assert (refs / "main").read_text() == model["commit"]
 
 
+def test_what_two_entries_share_is_counted_once(run: Run, project: Path):
+    toml(project, f'[models.a]\nrepo = "{TINY}"\n[models.b]\nrepo = "{TINY}"\nfor = ["torch"]\n')
+    run("lock")
+
+    done = run("sync", "--json").json
+
+    first, second = done["models"]
+    assert first["fetched_bytes"] > 0
+    assert second["fetched_bytes"] == 0
+
+
 def test_the_three_switches_are_separate(run: Run, project: Path):
     toml(project)
     assert run("sync", "--locked").code == 7

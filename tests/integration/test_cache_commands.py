@@ -135,6 +135,27 @@ def test_a_file_of_the_lock_that_is_gone_is_brought_back(run: Run, synced: Path,
     assert pointer.is_file()
 
 
+def test_a_damaged_file_of_a_base_cache_is_mended_in_the_cache_before_it(
+    run: Run, synced: Path, tmp_path: Path
+):
+    blob = blob_of(tmp_path, "tokenizer.json")
+    facts = blob.stat()
+    damage(blob)
+    os.utime(blob, ns=(facts.st_atime_ns, facts.st_mtime_ns))  # as a bad disk does it
+    front = {
+        "HF_HUB_CACHE": str(tmp_path / "front"),
+        "HUBLOADER_BASE_CACHES": str(tmp_path / "home" / "hub"),
+    }
+
+    assert run("verify", TINY, **front).code == 5
+    mended = run("verify", TINY, "--repair", **front)
+
+    assert mended.code == 0, mended.err
+    assert "repaired tokenizer.json" in mended.out
+    assert run("verify", TINY, HF_ENDPOINT=NOWHERE, **front).code == 0
+    assert run("verify").code == 5  # the base cache is not ours to mend
+
+
 def test_verify_tells_programs_what_is_wrong(run: Run, synced: Path, tmp_path: Path):
     damage(blob_of(tmp_path, "tokenizer.json"))
 
@@ -176,6 +197,22 @@ def test_prune_keeps_what_a_lock_names(run: Run, synced: Path):
     assert run("prune", "--older-than", "30d", "--json").json["removed"] == []
     assert run("prune", "--older-than", "soon").code == 2
     assert run("prune", "--max-size", "much").code == 2
+
+
+def test_prune_and_rm_keep_what_a_name_says(run: Run, synced: Path):
+    run("prefetch", OTHER, f"{TINY}@fp16", "--for", "tokenizer")
+
+    done = run("prune", "--max-size", "0B", "--keep", OTHER, "--keep", f"{TINY}@main", "--json")
+    kept = run("rm", TINY, OTHER, "--keep", OTHER, "--json").json
+
+    (pruned,) = done.json["removed"]
+    assert (pruned["repo_id"], pruned["refs"]) == (TINY, ["fp16"])
+    assert {each["repo_id"] for each in kept["removed"]} == {TINY}
+    typed_wrong = run("prune", "--max-size", "0B", "--keep", "fixtures/nothing")
+    assert typed_wrong.code == 6
+    assert "fixtures/nothing is not in the cache" in typed_wrong.err
+    assert run("prune", "--max-size", "0B", "--keep", "gone.lock").code != 0
+    assert [each["repo_id"] for each in run("ls", "--json").json["repositories"]] == [OTHER]
 
 
 def test_sync_prune_removes_other_revisions_of_the_locks_own_repositories(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +21,14 @@ import pytest
 
 import hubloader
 from hubloader.auto.exporting import export, import_
-from hubloader.errors import CacheMiss, CorruptFile, HubloaderError, IntegrityError, UnsafeFile
+from hubloader.errors import (
+    CacheMiss,
+    CorruptFile,
+    HubloaderError,
+    IntegrityError,
+    InvalidReference,
+    UnsafeFile,
+)
 from hubloader.locking.lockfile import read_lock
 from hubloader.mirror import MirrorServer
 
@@ -334,13 +343,18 @@ def test_a_plain_folder_is_the_same_wherever_it_is_made(synced: Path, tmp_path: 
 
 @pytest.fixture
 def nginx(synced: Path, tmp_path: Path) -> Iterator[str]:
+    options = {"lock": synced / "models.lock", "cache_dir": synced / "cache"}
+    with served_by_nginx(tmp_path / "static", options) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served_by_nginx(folder: Path, options: dict[str, Path]) -> Iterator[str]:
     program = shutil.which("nginx")
     if program is None:
         pytest.skip("needs nginx")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    folder = tmp_path / "static"
-    options = {"lock": synced / "models.lock", "cache_dir": synced / "cache"}
     export(folder, format="nginx", listen=f"127.0.0.1:{port}", **options)
     user = "user root; " if os.getuid() == 0 else ""
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-g", f"{user}daemon off;"]
@@ -429,6 +443,49 @@ def test_nginx_joins_parts_only_of_one_content(nginx: str, fits: bool):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
         assert answer.status == (206 if fits else 200)
         assert len(answer.read()) == (8 if fits else size)
+
+
+def test_nginx_takes_every_file_name_for_a_name(fixture_hub: Path, tmp_path: Path):
+    root, cache = tmp_path / "hub", tmp_path / "cache"
+    shutil.copytree(fixture_hub / TINY, root / TINY)
+    weights = "model.safetensors"
+    forged = f'x" "0"; "/{TINY}/resolve/main/other.txt" "0'  # a line of the map, by its name
+    names = [forged, "a \"b\" 'c' $uri; {d} #é.txt", "/".join(letter * 200 for letter in "lmnop")]
+    for name in names:
+        path = root / TINY / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    project = tmp_path / "models.toml"
+    project.write_text(f'[models.a]\nrepo = "{TINY}"\nfor = ["all"]\n')
+    with MirrorServer(root) as hub:
+        hubloader.sync(project, endpoint=hub.url, cache_dir=cache)
+
+    options = {"lock": tmp_path / "models.lock", "cache_dir": cache}
+    with served_by_nginx(tmp_path / "static", options) as url:
+        where = f"{url}/{TINY}/resolve/main"
+        for name in names:
+            with urllib.request.urlopen(f"{where}/{urllib.parse.quote(name)}") as answer:
+                assert answer.read().decode() == name
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{where}/other.txt")
+        assert caught.value.headers["X-Error-Code"] == "EntryNotFound"
+        with urllib.request.urlopen(f"{where}/{weights}") as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "listen", ["80; include /etc/passwd", "99999", "0", "a b:80", "", "unix:x"]
+)
+def test_nginx_is_told_to_listen_on_nothing_but_an_address(
+    synced: Path, tmp_path: Path, listen: str
+):
+    options = {"lock": synced / "models.lock", "cache_dir": synced / "cache"}
+
+    with pytest.raises(InvalidReference, match="listen"):
+        export(tmp_path / "static", format="nginx", listen=listen, **options)
+
+    assert not (tmp_path / "static").exists()
+    export(tmp_path / "static", format="nginx", listen="[::1]:8080", **options)
 
 
 def test_nginx_says_what_it_does_not_serve(nginx: str):

@@ -139,6 +139,13 @@ def test_prefetch_tells_what_it_would_fetch_and_fetches_nothing(
     assert document["dry_run"]
     assert repository["fetched_bytes"] == repository["size"] > 0
     assert len(repository["files"]) == 4
+    assert [file["path"] for file in repository["plan"]] == repository["files"]
+    assert sum(file["fetched_bytes"] for file in repository["plan"]) == repository["size"]
+    listed = [line.split() for line in told.out.splitlines() if line.startswith("  ")]
+    assert [words[0] for words in listed] == repository["files"]
+    assert all(words[-1] == "fetched" for words in listed)
+    again = run("prefetch", TINY, "--dry-run").out
+    assert again.count("is there") == 4
     assert "all was there" in run("prefetch", TINY, "--dry-run").out
 
 

@@ -131,6 +131,26 @@ def test_a_dry_run_foretells_in_huggingface_hubs_type_and_writes_nothing(hub, tm
     assert Path(again.local_path).read_bytes() == b"{}"
 
 
+@pytest.mark.oracle
+def test_a_dry_run_into_a_folder_foretells_as_huggingface_hub_does(hub, tmp_path):
+    hf_hub_download(NAME, "config.json")  # in the cache alone
+    hf_hub_download(NAME, "README.md", local_dir=tmp_path / "mine")  # in the folder alone
+
+    def foretold(download) -> set[tuple[object, ...]]:
+        told = download(NAME, local_dir=tmp_path / "mine", dry_run=True)
+        return {(i.filename, i.local_path, i.is_cached, i.will_download) for i in told}
+
+    ours = foretold(snapshot_download)
+    assert ours == foretold(
+        lambda *a, **k: huggingface_hub.snapshot_download(
+            *a, endpoint=hub.url, cache_dir=tmp_path / "cache", **k
+        )
+    )
+    assert {name: cached for name, _, cached, _ in ours} == {
+        "config.json": True, "README.md": True, "sub/part.txt": False, "model.safetensors": False,
+    }  # fmt: skip
+
+
 def test_files_are_placed_in_a_folder_and_not_again_while_they_are_current(hub, tmp_path):
     target = tmp_path / "mine"
 
@@ -303,6 +323,16 @@ def test_huggingface_hub_takes_a_placed_file_for_its_own(hub, tmp_path):
             lambda: hf_hub_download("org/gated", "config.json"),
             errors.GatedRepository,
             theirs.GatedRepoError,
+        ),
+        (
+            lambda: hf_hub_download(NAME, "config.json", token=True),
+            errors.AuthenticationRequired,
+            theirs.LocalTokenNotFoundError,
+        ),
+        (
+            lambda: snapshot_download(NAME, dry_run=True, local_files_only=True),
+            errors.CacheMiss,
+            theirs.DryRunError,
         ),
         (
             lambda: hf_hub_download(NAME, "config.json", local_files_only=True),

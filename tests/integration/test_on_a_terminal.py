@@ -46,10 +46,10 @@ def hub(fixture_hub: Path) -> Iterator[MirrorServer]:
 def run(hub: MirrorServer, tmp_path: Path) -> Run:
     (tmp_path / "models.toml").write_text(f'[models.sentiment]\nrepo = "{TINY}"\n')
 
-    def call(*arguments: str, **environment: str) -> Shown:
+    def call(*arguments: str, size: tuple[int, int] = (24, 100), **environment: str) -> Shown:
         env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-m", "hubloader", *arguments],
             cwd=tmp_path,
@@ -92,6 +92,12 @@ def test_a_bar_is_shown_and_the_result_below_it(run: Run) -> None:
     assert "Fetching" not in again.text
     assert "was there" in again.text
     assert "Fetching" not in quiet.text
+
+
+def test_a_terminal_that_has_no_size_gets_a_bar(run: Run) -> None:
+    assert (
+        "Fetching" in run("sync", size=(0, 0)).text
+    )  # `docker run -t` without a terminal around it
 
 
 def test_the_variables_of_a_ci_do_not_take_the_bar_from_a_terminal(run: Run) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hubloader.auto.prefetch import prefetch
+from hubloader.auto.prefetch import plan, prefetch
 from hubloader.errors import EntryNotFound, InvalidReference
 from hubloader.mirror import MirrorServer
+from hubloader.settings import Settings
 
 TINY = "fixtures/bert-tiny-sentiment"
 
@@ -37,6 +38,21 @@ def test_tokenizer_and_torch_files_are_brought_by_default(server: MirrorServer) 
     assert brought.path.name == brought.commit
     assert brought.fetched_bytes == sum((brought.path / n).stat().st_size for n in brought.files)
     assert len([request for request in server.requests if request.status < 300]) == 1 + 4
+
+
+def test_a_plan_lists_files_and_bytes_and_writes_nothing(server: MirrorServer) -> None:
+    planned = plan(TINY, uses=["tokenizer"])
+    kept = Settings.from_env().cache_dir.exists()
+    asked = len(server.requests)
+    prefetch(TINY, uses=["tokenizer"])
+    after = plan(TINY, uses=["tokenizer"])
+
+    assert (kept, asked) == (False, 1)
+    assert [file.filename for file in planned.files] == [file.filename for file in after.files]
+    assert all(file.fetch and file.fetch_bytes == file.size for file in planned.files)
+    assert planned.fetch_bytes == planned.size == sum(file.size or 0 for file in planned.files) > 0
+    assert not any(file.fetch or file.fetch_bytes for file in after.files)
+    assert (after.fetch_bytes, after.size, after.commit) == (0, planned.size, planned.commit)
 
 
 def test_what_is_there_is_not_fetched_again(server: MirrorServer) -> None:

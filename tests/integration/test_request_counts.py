@@ -20,6 +20,7 @@ from hubloader.auto import source
 from hubloader.auto.downloads import hf_hub_download, snapshot_download
 from hubloader.auto.source import connect
 from hubloader.cache.store import CacheStore
+from hubloader.errors import CacheMiss
 from hubloader.mirror import MirrorServer
 from hubloader.resolve.session import Session
 from hubloader.settings import Settings
@@ -446,3 +447,32 @@ def test_each_question_repeated_in_one_process_is_asked_once(hub, cache, count):
 
     assert cold == LISTING + once(NEEDED)
     assert asked(hub) == Counter()
+
+
+@only_files
+@pytest.mark.parametrize(
+    "purpose",
+    [
+        Purpose(),
+        Purpose(uses=frozenset({"all"})),
+        Purpose(uses=frozenset({"all"}), include=("*.json",)),
+        Purpose(uses=TOKENIZER.uses, include=("onnx/",)),
+    ],
+)
+def test_a_mirror_that_lists_nothing_gives_no_part_for_the_whole(mirror, cache, purpose):
+    with pytest.raises(CacheMiss, match="lists no files"):
+        new_process(mirror.url, cache).files(Case().ref(), purpose)
+    with pytest.raises(CacheMiss, match="lists no files"):
+        new_process(mirror.url, cache).plan(Case().ref(), purpose)
+
+    assert list(cache.glob("*/snapshots/*")) == []
+
+
+@only_files
+def test_files_that_patterns_name_in_full_come_from_a_mirror_that_lists_nothing(mirror, cache):
+    purpose = Purpose(uses=frozenset({"all"}), include=("README.md", "no-such.txt"))
+
+    files = new_process(mirror.url, cache).files(Case().ref(), purpose)
+
+    assert {name for name in files.names() if name in {"README.md", "no-such.txt"}} == {"README.md"}
+    assert [path.name for path in cache.glob("*/snapshots/*/*")] == ["README.md"]

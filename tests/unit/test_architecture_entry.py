@@ -18,7 +18,8 @@ def test_a_record_answers_to_its_own_name(family):
     assert found.model_type == family
     assert found.tasks.keys() == found.class_names.keys()
     for task, layer in found.tasks.items():
-        assert layer.__name__.endswith(found.class_names[task].removeprefix(found.class_prefix))
+        if task not in found.suffixes:  # XLMWithLMHeadModel
+            assert layer.__name__.endswith(found.class_names[task].removeprefix(found.class_prefix))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,18 @@ def test_a_base_cache_is_checked_for_a_manifest_and_not_changed(store, tmp_path)
     assert not audit_cache(store).ok
 
 
+def test_of_a_named_repository_what_a_base_cache_has_is_read_too(store, tmp_path):
+    front = CacheStore(tmp_path / "front", base_caches=[store.layout.root])
+    kept_time(blob(store), flip)
+
+    report = audit_cache(front, [REPO])
+
+    assert report.files == 4
+    assert [fault.filename for fault in report.faults] == ["sub/model.bin"] * 2
+    assert report.faults[0].path == store.layout.repo(REPO).pointer(COMMIT, "sub/model.bin")
+    assert audit_cache(front).files == 0
+
+
 def test_only_what_was_named_is_read(store):
     flip(blob(store, repo=OTHER))
 

@@ -6,6 +6,7 @@ import os
 import threading
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,6 +89,11 @@ def test_a_last_message_that_the_template_drops_cannot_be_left_open(tokenizer):
 def test_arguments_that_do_not_go_together_are_refused(tokenizer, arguments, words):
     with pytest.raises(ValueError, match=words):
         tokenizer.apply_chat_template(TALK, **arguments)
+
+
+def test_messages_are_not_passed_beside_the_conversation(tokenizer):
+    with pytest.raises(TypeError, match="pass it as that"):
+        write(tokenizer, messages=[])
 
 
 def test_documents_that_are_no_mappings_are_refused(tokenizer):
@@ -228,6 +234,30 @@ def test_the_clock_is_wound_again_for_each_conversation(monkeypatch):
     chats = [{"messages": [number]} for number in range(3)]
     assert [c.text for c in render_chats("{{ messages }}", chats, {})] == ["[0]", "[1]", "[2]"]
     assert wound == [1, 1, 1]
+
+
+def test_what_a_worker_takes_to_start_is_taken_off_the_time_of_its_first_template(monkeypatch):
+    now, given = [100.0], []
+
+    class Worker:
+        def exchange(self, _request, seconds, _answers):
+            given.append(round(seconds, 6))
+            return [{"text": "", "spans": []}]
+
+    def start(takes):
+        def worker():
+            now[0] += takes
+            return Worker()
+
+        return worker
+
+    monkeypatch.setattr(chat_process, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for takes in (0.25, 9.0):
+        monkeypatch.setattr(chat_process, "_start", start(takes))
+        desk = chat_process._Desk()
+        desk.exchange(b"", 1)
+        desk.exchange(b"", 1)
+    assert given == [1.25, 1.5, 0.5, 1.5]
 
 
 def test_of_several_conversations_the_one_that_does_not_fit_is_the_error():

@@ -8,7 +8,8 @@ import pytest
 from hubloader.architectures import find
 from hubloader.errors import CorruptFile, UnsupportedArchitecture
 from hubloader.nn import get_kit
-from hubloader.nn.blocks import alibi_slopes, last_marked, last_token, repeat_heads, take_tokens
+from hubloader.nn.blocks import alibi_slopes, repeat_heads
+from hubloader.nn.picking import last_marked, last_token, take_tokens
 
 NUMPY = get_kit("numpy")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from cache_cases import REPO, content, entry
@@ -142,6 +143,24 @@ def test_a_process_is_alive_and_a_reused_number_is_not():
     assert liveness(Owner(me.boot, me.space, 2**22 + 1, 1), me) is DEAD
     assert liveness(Owner("00000000", me.space, me.pid, me.start), me) is UNKNOWN
     assert liveness(elsewhere(), me) is UNKNOWN
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="a system without /proc")
+def test_a_process_that_ended_is_gone_also_while_nobody_has_asked_how():
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, owners.this_process().token.encode())
+        signal.pause()
+    theirs = Owner.parse(os.read(reader, 200).decode())
+    assert theirs is not None
+    assert liveness(theirs, this_process()) is ALIVE
+
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # ended, and not asked for: a zombie
+
+    assert liveness(theirs, this_process()) is DEAD
+    os.waitpid(pid, 0)
 
 
 def test_a_forked_child_is_another_owner():

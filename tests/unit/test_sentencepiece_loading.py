@@ -353,17 +353,41 @@ def test_a_damaged_tekken_file_is_refused(change):
         parse_tekken(json.dumps({**TEKKEN, **change}).encode())
 
 
+CHANGED = [
+    ("spm-fairseq/sentencepiece.bpe.model", "XLMRobertaTokenizer"),
+    ("spm-reformer/spiece.model", "ReformerTokenizer"),
+    ("spm-gemma/tokenizer.model", "GemmaTokenizer"),
+]
+
+
+def test_a_bpe_model_whose_unknown_piece_is_missing_is_corrupt(tmp_path):
+    model = (TOKENIZERS / "spm-reformer" / "spiece.model").read_bytes()
+    raw = model.replace(b"<unk>", b"<unq>", 1)
+    folder = folder_of(tmp_path, {"spiece.model": raw}, "ReformerTokenizer")
+    with pytest.raises(CorruptFile, match="its unknown piece '<unk>' is not in the vocabulary"):
+        AutoTokenizer.from_pretrained(folder)
+
+
+def test_a_model_that_falls_back_to_bytes_needs_no_unknown_piece(tmp_path):
+    """LLaMA's file read as Gemma's: <unk> is called <pad>, and every byte has a piece."""
+    folder = folder_of(tmp_path, {"tokenizer.model": LLAMA}, "GemmaTokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.decode(tokenizer("a ሴ b")["input_ids"], skip_special_tokens=True) == "a ሴ b"
+
+
 @given(st.data())
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_changed_model_file_is_loaded_and_run_or_refused_with_our_own_error(tmp_path, data):
-    raw = bytearray((TOKENIZERS / "spm-fairseq" / "sentencepiece.bpe.model").read_bytes())
+    path, declared = data.draw(st.sampled_from(CHANGED))
+    raw = bytearray((TOKENIZERS / path).read_bytes())
+    reach = data.draw(st.sampled_from([60, len(raw)]))  # the special pieces come first
     for _ in range(data.draw(st.integers(1, 6))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    folder = folder_of(tmp_path, {"sentencepiece.bpe.model": bytes(raw)}, "XLMRobertaTokenizer")
+        raw[data.draw(st.integers(0, reach - 1))] = data.draw(st.integers(0, 255))
+    folder = folder_of(tmp_path, {Path(path).name: bytes(raw)}, declared)
     try:
-        AutoTokenizer.from_pretrained(folder)("Das Mädchen ﬁ \uff11\uff12 …", padding=True)
+        AutoTokenizer.from_pretrained(folder)("Das Mädchen ﬁ \uff11\uff12 …")
     except HubloaderError:
         return
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hubloader.errors import InvalidReference
+from hubloader.errors import AuthenticationRequired, InvalidReference
 from hubloader.settings import Settings, read_token
 from hubloader.types import Refresh
 
@@ -102,5 +102,5 @@ def test_where_a_token_comes_from(tmp_path: Path):
 
 
 def test_demanding_a_token_that_is_not_there_is_an_error(tmp_path: Path):
-    with pytest.raises(InvalidReference, match="stored token"):
+    with pytest.raises(AuthenticationRequired, match="stored token"):
         read_token(Settings.from_env({"HF_HOME": str(tmp_path)}), token=True)

@@ -14,7 +14,7 @@ from hubloader.auto.source import (
     settings_for,
     split_hub_arguments,
 )
-from hubloader.errors import InvalidReference, NotFound, RemoteCodeRefused
+from hubloader.errors import AuthenticationRequired, InvalidReference, NotFound, RemoteCodeRefused
 from hubloader.resolve.files import DirectoryFiles
 from hubloader.types import Mode, Refresh
 
@@ -121,5 +121,5 @@ def test_loads_with_the_same_settings_share_a_session_and_others_do_not(tmp_path
 
 
 def test_a_demanded_token_that_is_not_stored_is_an_error(tmp_path):
-    with pytest.raises(InvalidReference, match="token=True"):
+    with pytest.raises(AuthenticationRequired, match="token=True"):
         session_for(settings_for(HubArguments(cache_dir=tmp_path)), token=True)

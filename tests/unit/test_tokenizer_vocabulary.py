@@ -212,6 +212,33 @@ def test_either_format_alone_loads_to_the_same(tokenizer, tmp_path, legacy):
     assert again.decode([101]) == tokenizer.decode([101])
 
 
+def test_special_tokens_of_both_kinds_are_saved_for_older_and_newer_readers(tmp_path):
+    roles = {"image_token": AddedToken("<i>", lstrip=True), "video_token": "<v>"}
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT, extra_special_tokens=roles)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<x>"]})
+    tokenizer.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    # 4.x takes a mapping here and nothing else, and a list by the other name.
+    assert settings["extra_special_tokens"]["video_token"] == "<v>"
+    assert settings["extra_special_tokens"]["image_token"]["lstrip"] is True
+    assert settings["additional_special_tokens"] == ["<x>"]
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert (again.image_token, again.video_token_id) == ("<i>", tokenizer.video_token_id)
+    assert again.all_special_tokens == tokenizer.all_special_tokens
+    assert again("a <i> <v><x>").data == tokenizer("a <i> <v><x>").data
+
+
+@pytest.mark.parametrize("given", [{}, ["<x>"]])
+def test_special_tokens_without_a_role_are_saved_by_their_older_name_alone(tmp_path, given):
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT, extra_special_tokens=given)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<y>"]}, False)
+    tokenizer.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert "extra_special_tokens" not in settings
+    assert settings["additional_special_tokens"] == [*given, "<y>"]
+    assert AutoTokenizer.from_pretrained(tmp_path).additional_special_tokens == [*given, "<y>"]
+
+
 def test_a_prefix_goes_before_every_name(tokenizer, tmp_path):
     paths = tokenizer.save_pretrained(tmp_path, filename_prefix="mine")
     assert all(Path(path).name.startswith("mine-") for path in paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from cache_cases import COMMIT, REPO, manifest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hubloader.cache import CacheStore
 from hubloader.cache.layout import CacheLayout
-from hubloader.cache.trees import format_tree, parse_tree, read_tree, seal
+from hubloader.cache.trees import format_seal, format_tree, is_kept, parse_tree, read_tree, seal
 from hubloader.types import Entry
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -26,6 +27,14 @@ def test_what_is_written_is_read_back(listing):
 
     assert written is not None
     assert parse_tree(written) == listing
+
+
+@given(st.dictionaries(st.sampled_from(["a", "ü/c.txt", 'q"\\d']), entries))
+def test_the_text_is_that_of_json_with_one_space_of_indent(listing):
+    written = format_tree(listing)
+
+    assert written == json.dumps(json.loads(written), indent=1).encode("ascii")
+    assert list(json.loads(written)["files"]) == sorted(listing)
 
 
 @given(st.binary(max_size=100))
@@ -96,3 +105,37 @@ def test_a_listing_that_says_the_same_in_other_words_is_believed(tmp_path):
 
 def test_a_listing_of_unknown_version_is_none():
     assert parse_tree(b'{"format_version": 2, "files": {}}') is None
+
+
+@pytest.mark.parametrize(
+    ("written", "sealed", "kept"),
+    [
+        ("the same", "well", True),
+        ("the same", "not", True),  # huggingface_hub's own
+        ("the same", "with other entries", False),
+        ("otherwise", "not", True),
+        ("other files", "not", False),
+        ("nothing", "not", False),
+    ],
+)
+def test_a_listing_that_is_kept_already_is_recognised(tmp_path, written, sealed, kept):
+    layout = CacheLayout(tmp_path).repo(REPO)
+    entries = manifest(FILES).entries
+    data = format_tree(entries)
+    others = {name: Entry(entry.size, "ab" * 20) for name, entry in entries.items()}
+    texts = {
+        "the same": data,
+        "otherwise": json.dumps(json.loads(data)).encode(),
+        "other files": format_tree(others),
+    }
+    tree = Path(layout.tree(COMMIT))
+    if written in texts:
+        tree.parent.mkdir(parents=True)
+        tree.write_bytes(texts[written])
+    if sealed != "not":
+        seal_file = Path(layout.tree_digest(COMMIT))
+        seal_file.parent.mkdir(parents=True)
+        of = entries if sealed == "well" else others
+        seal_file.write_bytes(format_seal(of, 1, 1))
+
+    assert is_kept(layout, COMMIT, entries, data) is kept

@@ -14,6 +14,7 @@ from tokenizers.models import BPE
 
 from hubloader.errors import CorruptFile
 from hubloader.tokenizers.classes import TokenizerClass
+from hubloader.tokenizers.config_values import listed_tokens
 from hubloader.tokenizers.reading import MAX_TOKENIZER_BYTES, read_json_object, read_text
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from hubloader.types import FileSet
 
-__all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build"]
+__all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build", "frame"]
+
+_DEBERTA_FRAME = ("[CLS]", "[SEP]")
 
 _FILES = ("vocab.json", "merges.txt")
 _ROBERTA_TOKENS = {
@@ -176,8 +179,28 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
         )
     )
     engine.decoder = decoders.ByteLevel()
-    _PIPELINES.get(kind.name, _roberta)(engine, vocabulary, options)
+    later = dict.fromkeys(listed_tokens(options) - vocabulary.keys(), 0)  # see frame()
+    known = {**later, **vocabulary} if later else vocabulary
+    _PIPELINES.get(kind.name, _roberta)(engine, known, options)
     return engine
+
+
+def frame(
+    engine: Tokenizer, kind: TokenizerClass, options: Mapping[str, Any], *, target: bool = False
+) -> Any:
+    """Make what is put around a text where it has tokens that vocab.json lacks, else None.
+
+    Such tokens have their ids only once all that the files list are in the engine.
+    """
+    del target
+    texts = {str(value) for key, value in options.items() if key.endswith("_token") and value}
+    if all(engine.model.token_to_id(text) is not None for text in texts):
+        return None
+    found = {text: engine.token_to_id(text) for text in texts | set(_DEBERTA_FRAME)}
+    ids = {text: index for text, index in found.items() if index is not None}
+    made = Tokenizer(engine.model)
+    _PIPELINES.get(kind.name, _roberta)(made, ids, options)
+    return made.post_processor
 
 
 def _read_merges(files: FileSet, kind: TokenizerClass) -> list[tuple[str, str]]:
@@ -244,7 +267,7 @@ def _deberta(engine: Tokenizer, vocabulary: Mapping[str, int], options: Mapping[
     engine.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[(token, _id_of(vocabulary, token)) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[(token, _id_of(vocabulary, token)) for token in _DEBERTA_FRAME],
     )
 
 

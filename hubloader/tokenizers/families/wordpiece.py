@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
-from hubloader.errors import CorruptFile, UnknownTokenizer
+from hubloader.errors import CorruptFile, UnknownTokenizer, UnsafeFile
 from hubloader.tokenizers.classes import TokenizerClass
+from hubloader.tokenizers.config_values import listed_tokens
 from hubloader.tokenizers.reading import read_text
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from hubloader.types import FileSet
 
-__all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build"]
+__all__ = ["CLASSES", "CLASS_NAMES", "MODEL_TYPES", "build", "frame"]
 
+_MOST_TOKENS = 1 << 21  # the engine reads as many in about two seconds; half a million are in use
 _WITH_TYPES = ("input_ids", "token_type_ids", "attention_mask")
 _WITHOUT_TYPES = ("input_ids", "attention_mask")
 _BERT_TOKENS = {
@@ -53,6 +55,7 @@ _FUNNEL_TOKENS = {
     "cls_token": "<cls>",
     "mask_token": "<mask>",
 }
+_FRAMED_BY = ("cls_token", "sep_token", "question_token")
 _OPTIONS = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
 _LEGACY_OPTIONS = {"clean_up_tokenization_spaces": True}
 _SPLINTER_OPTIONS = {
@@ -112,8 +115,9 @@ CLASS_NAMES = frozenset(kind.name for kind in CLASSES)
 MODEL_TYPES = {
     **dict.fromkeys(
         (
-            "align", "bert", "blip", "bros", "chinese_clip", "ernie", "git", "grounding-dino",
-            "megatron-bert", "nezha", "nomic_bert", "qdqbert", "tvp", "vilt", "visual_bert",
+            "align", "bark", "bert", "blip", "bros", "chinese_clip", "ernie", "git",
+            "grounding-dino", "megatron-bert", "mm-grounding-dino", "nezha", "nomic_bert",
+            "qdqbert", "tvp", "vilt", "visual_bert",
         ),
         "BertTokenizer",
     ),
@@ -145,6 +149,7 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
 
     Raises:
         CorruptFile: vocab.txt is not UTF-8 text, or lacks a token that every text is framed with.
+        UnsafeFile: it has too many lines.
         UnknownTokenizer: it is RoFormer's, and has Chinese words that only a word splitter finds.
 
     """
@@ -161,9 +166,24 @@ def build(files: FileSet, kind: TokenizerClass, options: Mapping[str, Any]) -> T
         if roformer
         else pre_tokenizers.BertPreTokenizer()
     )
-    engine.post_processor = _template(files, kind, options, engine)
+    later = dict.fromkeys(listed_tokens(options), 0)  # until all are in the engine: see frame()
+    engine.post_processor = _template(files.describe("vocab.txt"), kind, options, engine, later)
     engine.decoder = decoders.WordPiece(prefix="##")
     return engine
+
+
+def frame(
+    engine: Tokenizer, kind: TokenizerClass, options: Mapping[str, Any], *, target: bool = False
+) -> Any:
+    """Make what is put around a text where it has tokens that vocab.txt lacks, else None.
+
+    Such tokens have their ids only once all that the files list are in the engine.
+    """
+    del target
+    roles = [str(options.get(role)) for role in _FRAMED_BY if options.get(role)]
+    if all(engine.model.token_to_id(text) is not None for text in roles):
+        return None
+    return _template("vocab.txt", kind, options, engine, {})
 
 
 def _read_model(files: FileSet, name: str, unknown: str) -> WordPiece:
@@ -207,16 +227,20 @@ def _roformer_words(files: FileSet, vocabulary: Mapping[str, int]) -> pre_tokeni
 
 
 def _template(
-    files: FileSet, kind: TokenizerClass, options: Mapping[str, Any], engine: Tokenizer
+    where: str,
+    kind: TokenizerClass,
+    options: Mapping[str, Any],
+    engine: Tokenizer,
+    later: Mapping[str, int],
 ) -> processors.TemplateProcessing:
     cls, sep = str(options["cls_token"]), str(options["sep_token"])
-    frame = [cls, sep]
+    framing = [cls, sep]
     first = 2 if kind.name == "FunnelTokenizer" else 0
     between = f"{sep}:0 {sep}:0" if kind.name == "MPNetTokenizer" else f"{sep}:0"
     pair = f"{cls}:{first} $A:0 {between} $B:1 {sep}:1"
     if kind.name == "SplinterTokenizer":
         question = str(options["question_token"])
-        frame += [question, "."]
+        framing += [question, "."]
         asked = f"{question}:0 .:0"
         left = options.get("padding_side") == "left"  # the question is then the second text
         pair = (
@@ -224,12 +248,12 @@ def _template(
             if left
             else f"{cls}:0 $A:0 {asked} {sep}:0 $B:1 {sep}:1"
         )
-    ids = {token: engine.token_to_id(token) for token in frame}
-    missing = [token for token in frame if ids[token] is None]
+    found = {token: engine.token_to_id(token) for token in framing}
+    ids = {token: later.get(token) if index is None else index for token, index in found.items()}
+    missing = [token for token in framing if ids[token] is None]
     if missing:
         raise CorruptFile(
-            f"{files.describe('vocab.txt')} has no {' and no '.join(missing)}, "
-            f"which {kind.name} puts around every text",
+            f"{where} has no {' and no '.join(missing)}, which {kind.name} puts around every text",
             hint="name the special tokens in tokenizer_config.json, or check the file",
             filename="vocab.txt",
         )
