@@ -32,9 +32,9 @@ Any other one is handed to an installed transformers, on PyTorch ([models](conce
 
 *Difference* is the largest between hubloader's logits and those of transformers {version} (eager
 attention, float32): tiny random models of every variant below, padding on either side, in the
-middle, nowhere, and a text of nothing but padding. Falcon's ALiBi is compared with transformers' sdpa
-attention: its eager one adds it twice, unlike the training. *Lines* are those of the family's file in
-`hubloader/architectures/`.
+middle, nowhere, and a text of nothing but padding. Falcon's ALiBi is compared with transformers'
+sdpa attention: its eager one adds it twice, unlike the training. *Lines* are those of the family's
+file in `hubloader/architectures/`.
 
 This page is made by `scripts/generate_families.py`.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hubloader.architectures._config import MAX_ROWS
 from hubloader.architectures._deberta_v2_config import DebertaV2Config
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
@@ -334,6 +335,27 @@ class DebertaV2ForSequenceClassification(Layer):
         """(B, T) -> (B, num_labels)."""
         hidden = self.deberta(input_ids, attention_mask, token_type_ids, trace=trace)
         return self.classifier(self.dropout(self.pooler(hidden)))
+
+    def unnamed_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss of a problem without a name: classes, those below 0 left out, or their shares.
+
+        Args:
+            logits: (B, num_labels).
+            labels: (B,) classes; none of them given is no loss. Or (B, num_labels) probabilities.
+
+        """
+        nn = self.nn
+        likely = nn.log_softmax(logits)
+        if len(labels.shape) > 1 and labels.shape[-1] != 1:
+            chosen = nn.sum(likely * nn.cast_like(labels, likely), -1)
+            counted = nn.cast_int(nn.zeros_like(chosen)) + 1
+        else:
+            classes = nn.cast_int(nn.reshape(labels, (-1, 1)))
+            counted = nn.cast_int(classes >= 0)[:, 0]
+            chosen = nn.take_along(likely, nn.clip(classes, 0, MAX_ROWS))[:, 0]
+            chosen = chosen * nn.cast_like(counted, chosen)
+        rows = nn.clip(nn.sum(counted, 0), 1, MAX_ROWS)
+        return -nn.sum(chosen, 0) / nn.cast_like(rows, chosen)
 
 
 class DebertaMaskedWords(ClsMaskedLM):

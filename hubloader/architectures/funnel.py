@@ -247,7 +247,7 @@ class FunnelAttention(Layer):
         """Scores of being of one segment, or of two: q (B, H, T, D) -> (B, H, T, S)."""
         nn = self.nn
         one, other = asking.types[:, :, None], asked.types[:, None, :]
-        same = nn.cast_like(((one == _CLS) | (other == _CLS)) | (one == other), q)[:, None]
+        same = nn.cast_like((one == other) | (one == _CLS) | (other == _CLS), q)[:, None]
         kinds = q @ nn.transpose(self.seg_embed, (1, 2, 0))[None]  # (B, H, T, 2): not, and of one
         return kinds[..., :1] + (kinds[..., 1:] - kinds[..., :1]) * same
 

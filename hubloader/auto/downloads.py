@@ -14,21 +14,19 @@ Source: huggingface_hub 2.4.0 ``file_download.py``, ``_snapshot_download.py``.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hubloader import notices
+from hubloader.auto.download_call import Call, into, understand
 from hubloader.auto.hub_errors import both, raising_both
-from hubloader.auto.pinned import Pin, pin_of
-from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
-from hubloader.errors import CacheMiss, HubloaderError, InvalidReference
+from hubloader.auto.source import HubArguments, session_for, settings_for
+from hubloader.errors import CacheMiss, HubloaderError
 from hubloader.names import check_filename, check_revision
 from hubloader.resolve.plan import Action
-from hubloader.settings import setting_sources
-from hubloader.types import Mode, ModelRef, Purpose, RepoId
+from hubloader.types import Mode, Purpose, RepoId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from huggingface_hub import DryRunFileInfo, HFCacheInfo
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
 
     from hubloader.auto.local_folder import LocalFolder
     from hubloader.resolve.files import SnapshotFiles
-    from hubloader.resolve.plan import Plan
-    from hubloader.resolve.progress import Progress
-    from hubloader.resolve.session import Session
     from hubloader.types import Manifest
 
     class _Options(TypedDict, total=False):
@@ -66,107 +61,6 @@ if TYPE_CHECKING:
 __all__ = ["hf_hub_download", "scan_cache_dir", "snapshot_download", "try_to_load_from_cache"]
 
 _Path = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One call of a download function, understood."""
-
-    session: Session
-    ref: ModelRef
-    mode: Mode
-    progress: Callable[[Progress], Any] | None
-    pin: Pin | None = None
-
-    def files(self, purpose: Purpose) -> SnapshotFiles:
-        if self.pin is not None:
-            purpose = self.pin.narrowed(purpose)
-        files = self.session.files(self.ref, purpose, mode=self.mode, progress=self.progress)
-        if self.pin is not None:
-            self.pin.check(self.session.store, purpose.exact)
-        return files
-
-    def plan(self, purpose: Purpose) -> Plan:
-        if self.pin is not None:
-            purpose = self.pin.narrowed(purpose)
-        return self.session.plan(self.ref, purpose, mode=self.mode)
-
-    def wanted(self, purpose: Purpose) -> tuple[Manifest, tuple[str, ...]]:
-        if self.pin is not None:
-            purpose = self.pin.narrowed(purpose)
-        return self.session.wanted(self.ref, purpose, mode=self.mode)
-
-
-def _understand(
-    repo_id: str,
-    repo_type: str | None,
-    revision: str | None,
-    options: Mapping[str, Any],
-) -> _Call:
-    kind = repo_type or "model"
-    if kind not in {"model", "dataset", "space"}:
-        raise InvalidReference(
-            f"{kind!r} is no type of repository", hint="give 'model', 'dataset' or 'space'"
-        )
-    repo = RepoId.parse(repo_id, kind)  # type: ignore[arg-type]  # it was checked above
-    if revision is not None:
-        check_revision(revision)
-    arguments = HubArguments(
-        cache_dir=options["cache_dir"],
-        token=options["token"],
-        local_files_only=options["local_files_only"],
-        force_download=options["force_download"],
-        endpoint=options["endpoint"],
-    )
-    settings = settings_for(arguments)
-    if options.get("max_workers") is not None:
-        settings = replace(settings, max_workers=options["max_workers"])
-    if options["etag_timeout"] is not None and not setting_sources()["refresh_timeout"]:
-        settings = replace(settings, refresh_timeout=float(options["etag_timeout"]))
-    session = session_for(
-        settings,
-        token=arguments.token,
-        headers=options["headers"],
-        user_agent=_user_agent(options),
-    )
-    progress = _progress(options["tqdm_class"])
-    pin = pin_of(settings, repo_id, revision, repo.repo_type)
-    if pin is not None:
-        return _Call(session, pin.ref, pin.mode, progress, pin)
-    ref = ModelRef(repo=repo, revision=revision)
-    return _Call(session, ref, mode_of(arguments, settings), progress)
-
-
-def _into(call: _Call, local_dir: _Path | None) -> tuple[_Call, LocalFolder | None]:
-    """The call as it is, or one that fetches into the user's own folder."""
-    if local_dir is None:
-        return call, None
-    from hubloader.auto.local_folder import LocalFolder  # first use
-
-    folder = LocalFolder(local_dir)
-    return replace(call, session=folder.session(call.session)), folder
-
-
-def _user_agent(options: Mapping[str, Any]) -> str:
-    """What the caller's library is, in the words of a user agent."""
-    parts = []
-    if options["library_name"]:
-        version = options["library_version"]
-        parts.append(f"{options['library_name']}/{version}" if version else options["library_name"])
-    given = options["user_agent"]
-    if isinstance(given, dict):
-        parts += [f"{key}/{value}" for key, value in given.items()]
-    elif given:
-        parts.append(str(given))
-    return "; ".join(parts)
-
-
-def _progress(tqdm_class: Any) -> Callable[[Progress], Any] | None:
-    if tqdm_class is None:
-        return None
-    from hubloader.resolve.progress import Bars
-
-    return Bars(tqdm_class=tqdm_class)
 
 
 @overload
@@ -236,10 +130,10 @@ def hf_hub_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
 
     """
     options = dict(locals())
-    call = _understand(repo_id, repo_type, revision, options)
+    call = understand(repo_id, repo_type, revision, options)
     name = check_filename(f"{subfolder.strip('/')}/{filename}" if subfolder else filename)
     purpose = Purpose(exact=(name,))
-    call, folder = _into(call, local_dir)
+    call, folder = into(call, local_dir)
     if dry_run:
         return _foretell(call, purpose, folder)[0]
     if folder is not None:
@@ -306,13 +200,13 @@ def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
 
     """
     options = dict(locals())
-    call = _understand(repo_id, repo_type, revision, options)
+    call = understand(repo_id, repo_type, revision, options)
     purpose = Purpose(
         uses=frozenset({"all"}),
         include=_patterns(allow_patterns),
         exclude=_patterns(ignore_patterns),
     )
-    call, folder = _into(call, local_dir)
+    call, folder = into(call, local_dir)
     if dry_run:
         try:
             return _foretell(call, purpose, folder)
@@ -336,7 +230,7 @@ def _patterns(given: Sequence[str] | str | None) -> tuple[str, ...] | None:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _known_folder(call: _Call) -> str | None:
+def _known_folder(call: Call) -> str | None:
     """The folder of what is cached of the revision, whole or not."""
     repo, store = call.ref.repo, call.session.store
     commit = None if repo is None else store.known_commit(repo, call.ref.revision or "main")
@@ -345,7 +239,7 @@ def _known_folder(call: _Call) -> str | None:
     return str(store.snapshot_path(repo, commit))
 
 
-def _warn_if_unknown(call: _Call, files: SnapshotFiles) -> None:
+def _warn_if_unknown(call: Call, files: SnapshotFiles) -> None:
     if not files.manifest.complete and call.mode is Mode.CACHE_ONLY:
         notices.warn(
             f"the listing of {files.describe()} is not in the cache: whether the snapshot is whole "
@@ -353,7 +247,7 @@ def _warn_if_unknown(call: _Call, files: SnapshotFiles) -> None:
         )
 
 
-def _foretell(call: _Call, purpose: Purpose, folder: LocalFolder | None) -> list[DryRunFileInfo]:
+def _foretell(call: Call, purpose: Purpose, folder: LocalFolder | None) -> list[DryRunFileInfo]:
     from huggingface_hub import DryRunFileInfo
 
     plan, store = call.plan(purpose), call.session.store
@@ -383,7 +277,7 @@ def _foretell(call: _Call, purpose: Purpose, folder: LocalFolder | None) -> list
     return planned + [tell(name, cached=False, download=True) for name in plan.missing]
 
 
-def _place(call: _Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
+def _place(call: Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
     """Bring files into the user's own folder; what is current there is not even fetched."""
     try:
         manifest, wanted = call.wanted(purpose)
@@ -402,7 +296,7 @@ def _place(call: _Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
 
 
 def _fetch_into(
-    call: _Call, manifest: Manifest, lacking: Sequence[str], folder: LocalFolder
+    call: Call, manifest: Manifest, lacking: Sequence[str], folder: LocalFolder
 ) -> None:
     try:
         files = call.files(Purpose(exact=tuple(lacking)))
@@ -413,7 +307,7 @@ def _fetch_into(
 
 
 def _lacking(
-    call: _Call, manifest: Manifest, wanted: Iterable[str], folder: LocalFolder
+    call: Call, manifest: Manifest, wanted: Iterable[str], folder: LocalFolder
 ) -> list[str]:
     if call.mode is Mode.FORCE:
         return list(wanted)

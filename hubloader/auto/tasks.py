@@ -150,6 +150,8 @@ def classification_loss(model: Any, logits: Any, labels: Any) -> Any:
     if hasattr(labels, "to"):  # a model in parts may end on another device than it began
         labels = labels.to(logits.device)
     if config.problem_type is None:
+        if hasattr(model, "unnamed_loss") and config.num_labels > 1:  # DeBERTa's, which names none
+            return model.unnamed_loss(logits, labels)
         config.infer_problem_type(_problem_type(config.num_labels, labels))
     if config.problem_type == "regression":
         if config.num_labels == 1:

@@ -22,7 +22,7 @@ from hubloader.cache.leases import Leases
 from hubloader.cache.lookup import files_below
 from hubloader.cache.reading import names_in
 from hubloader.cache.report import scan
-from hubloader.cache.verify import hash_content, set_aside
+from hubloader.cache.verify import hash_content, names_set_aside, set_aside
 from hubloader.errors import CacheError, CacheReadOnly
 from hubloader.names import is_commit
 from hubloader.types import CommitHash
@@ -180,7 +180,10 @@ def _snapshots(store: CacheStore, manifest: Manifest) -> list[str]:
 
 
 def _named(store: CacheStore, manifest: Manifest) -> list[str]:
-    return sorted({name for each in _snapshots(store, manifest) for name in files_below(each)})
+    """Return the files that the snapshot names, and those that it did until they were bad."""
+    names = {name for each in _snapshots(store, manifest) for name in files_below(each)}
+    aside = names_set_aside(store.layout.repo(manifest.repo), manifest.commit)
+    return sorted(names | (aside & manifest.entries.keys()))
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ class Changes:
             use.manifest = use.manifest or manifest
         try:
             use.begin()
+            # also where only names are missing: a kill may have come just before them
+            self._sweep_once(self.layout.repo(repo))
             yield
         finally:
             with self._guard:
@@ -95,10 +97,7 @@ class Changes:
         """Begin, or go on with, the download of a content."""
         home = self.layout.repo(repo)
         check_writable(home.partials)
-        if home.folder not in self._swept:
-            self._swept.add(home.folder)
-            with guard(home.own):
-                sweep(home)
+        self._sweep_once(home)
         return BlobWriter(
             home,
             entry.etag,
@@ -107,6 +106,13 @@ class Changes:
             resume=resume,
             prepare=lambda: self._home(repo),
         )
+
+    def _sweep_once(self, home: RepoLayout) -> None:
+        if home.folder in self._swept or not os.access(home.folder, os.W_OK):
+            return
+        self._swept.add(home.folder)
+        with guard(home.own):
+            sweep(home)
 
     @contextlib.contextmanager
     def blob_lock(

@@ -23,7 +23,7 @@
           confirmed/<revision>              when the Hub last said where the branch is
           used/<commit>                     when the commit was last loaded (to a day)
           kept/<64 hex>                     a tokenizer converted from legacy files, by their hashes
-          quarantine/                       contents that turned out bad
+          quarantine/                       contents that turned out bad, and what they were of
           tmp/                              files before they get their name
 
 Rules of this folder, for two libraries at once: names are exactly huggingface_hub's; a ref is

@@ -189,13 +189,18 @@ def received_bytes(layout: RepoLayout, etag: str) -> int:
 
 
 def sweep(layout: RepoLayout) -> None:
-    """Delete what the dead left and nobody can go on with: small or empty partials, drafts."""
+    """Delete what the dead left and nobody will go on with.
+
+    Small or empty partials, drafts, and large partials of a content that is here by now.
+    """
     for folder in (layout.partials, layout.tmp, layout.cache.tmp):
         for name in _names(folder):
             path = os.path.join(folder, name)
+            large = folder == layout.partials and os.path.lexists(os.path.join(path, "data"))
             # the next writer of that content goes on with a large one
-            resumable = folder == layout.partials and os.path.lexists(os.path.join(path, "data"))
-            if not resumable and _is_garbage(path):
+            if large and not os.path.lexists(layout.blob(name.partition(".")[0])):
+                continue
+            if _is_garbage(path) or (large and owner_of(path) is None):
                 remove_partial(path)
 
 

@@ -2,7 +2,9 @@
 
 A content that another tool wrote, or whose stamp changed, is read once. A bad one is moved to the
 repository's ``.hubloader/quarantine``, kept there for a report; first every pointer to it goes,
-because a pointer that leads nowhere hides the whole repository from huggingface_hub's scan.
+because a pointer that leads nowhere hides the whole repository from huggingface_hub's scan. Which
+they were is noted beside it (``<etag>.<random>.names``), so that an audit can tell that they are
+missing, and have them brought again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from hubloader.cache.digest import hash_file
 from hubloader.cache.failures import guard
 from hubloader.cache.home import make_home
 from hubloader.cache.lookup import can_keep_stamps
-from hubloader.cache.reading import open_to_read, points_at
+from hubloader.cache.reading import names_in, open_to_read, points_at, read_whole
 from hubloader.errors import CacheError
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from hubloader.cache.layout import RepoLayout
     from hubloader.cache.lookup import Found
 
-__all__ = ["hash_content", "hash_found", "set_aside"]
+__all__ = ["hash_content", "hash_found", "names_set_aside", "set_aside"]
+
+_NAMES = ".names"
+_MAX_NOTE = 4 * 1024 * 1024  # bytes
 
 
 def hash_found(
@@ -80,10 +85,12 @@ def set_aside(found: Found, etag: str) -> None:
     layout = found.layout
     stamps.forget(layout.stamp(etag))
     if found.path == found.pointer:
+        _note_names(layout, etag, [found.path])
         _to_quarantine(layout, found.path, etag)
         return
     blob = layout.blob(etag)
     pointers = _pointers_to(layout, blob)
+    _note_names(layout, etag, pointers)
     for pointer in pointers:
         disk.remove(pointer)
     # a power cut must not bring a pointer back whose content has gone
@@ -92,6 +99,28 @@ def set_aside(found: Found, etag: str) -> None:
         disk.remove(blob)
     elif os.path.exists(blob):
         _to_quarantine(layout, blob, etag)
+
+
+def names_set_aside(layout: RepoLayout, commit: str) -> set[str]:
+    """Return the files of a commit that the cache had until their content turned out bad."""
+    found: set[str] = set()
+    for name in names_in(layout.quarantine):
+        whole = name.endswith(_NAMES) and read_whole(
+            os.path.join(layout.quarantine, name), limit=_MAX_NOTE, cut=True
+        )
+        lines = whole[0].decode("utf-8", errors="replace").split("\n") if whole else ()
+        found |= {line.removeprefix(f"{commit}/") for line in lines if line.startswith(commit)}
+    return found
+
+
+def _note_names(layout: RepoLayout, etag: str, pointers: list[str]) -> None:
+    """Keep which files are about to go, as far as the disk has room for it."""
+    names = (os.path.relpath(pointer, layout.snapshots) for pointer in pointers)
+    text = "\n".join(name.replace(os.sep, "/") for name in names)
+    note = os.path.join(layout.quarantine, f"{etag}.{disk.random_name()}{_NAMES}")
+    with contextlib.suppress(OSError):
+        disk.make_folders(layout.quarantine)
+        disk.append(note, text.encode("utf-8", errors="replace"))
 
 
 def _to_quarantine(layout: RepoLayout, path: str, etag: str) -> None:

@@ -360,6 +360,10 @@ class Kit(ABC):
     def softmax(self, x: Tensor) -> Tensor:
         """Along the last axis."""
 
+    @abstractmethod
+    def log_softmax(self, x: Tensor) -> Tensor:
+        """Along the last axis."""
+
     def choose(self, condition: Any, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
         """Compute one of two things, by a comparison of sizes: a bool, or a graph's scalar.
 

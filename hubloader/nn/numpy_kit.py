@@ -317,6 +317,10 @@ class NumpyKit(Kit):
     def softmax(self, x: Tensor) -> Tensor:
         return softmax_in_place(x.copy())
 
+    def log_softmax(self, x: Tensor) -> Tensor:
+        shifted = x - x.max(-1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
     def masks_nothing(self, mask: Tensor) -> bool:
         return bool(mask.all())
 

@@ -334,6 +334,9 @@ class TensorFlowKit(Kit):
     def softmax(self, x: Tensor) -> Tensor:
         return tf.nn.softmax(x, axis=-1)
 
+    def log_softmax(self, x: Tensor) -> Tensor:
+        return tf.nn.log_softmax(x, axis=-1)
+
     def choose(self, condition: Any, yes: Any, no: Any) -> Tensor:
         if not tf.is_tensor(condition):
             return yes() if condition else no()

@@ -227,7 +227,7 @@ class TorchKit(Kit):
                     serialized_type_name=f"{mapping.__module__}.{mapping.__name__}",
                 )
                 # torch.jit.trace would make a script class of it, where it may see a dictionary
-                torch.jit.ignore(mapping)  # type: ignore[attr-defined,no-untyped-call]  # torch's
+                torch.jit.ignore(mapping)  # type: ignore[no-untyped-call]  # torch's
 
     # --- shapes ---------------------------------------------------------------------------------
 
@@ -327,6 +327,9 @@ class TorchKit(Kit):
 
     def softmax(self, x: Tensor) -> Tensor:
         return functional.softmax(x, dim=-1)
+
+    def log_softmax(self, x: Tensor) -> Tensor:
+        return functional.log_softmax(x, dim=-1)
 
     def masks_nothing(self, mask: Tensor) -> bool:
         if torch.compiler.is_compiling() or _is_tracing() or mask.is_meta:

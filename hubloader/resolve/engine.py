@@ -325,7 +325,6 @@ class _Job:
             bring_by_xet(self._line, self._manifest, file.filename, file.entry, writer)
         except XetFailed as error:
             self._line.tracker.note(Step.RETRY, file.filename, f"{error}; over HTTP now")
-            writer.restart()
             return False
         return True
 

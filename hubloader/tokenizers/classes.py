@@ -45,9 +45,10 @@ class TokenizerClass:
     ``other_files``: any one of them may stand in for ``legacy_files``. ``framed_by``: init
     arguments that decide what stands around a text, of tokenizer.json's too. ``keep_conversion``:
     converting takes so much longer than reading a tokenizer.json that it is done once and kept.
-    The last four are flags of special tokens that are given as text, where legacy files are
-    converted: whether normalizers touch them, whether the mask takes the space before it, and
-    whether normalizers touch the mask, or the unknown token.
+    The last five are flags of special tokens that are given as text, where legacy files are
+    converted: whether normalizers touch them, whether the mask takes the space before it, whether
+    normalizers touch the mask, or the unknown token, and whether they leave the padding token alone
+    whatever they do to others.
     """
 
     name: str
@@ -64,6 +65,7 @@ class TokenizerClass:
     mask_lstrip: bool = False
     mask_normalized: bool = False
     unk_normalized: bool = False
+    pad_exact: bool = False
     other_files: tuple[str, ...] = ()
     framed_by: frozenset[str] = frozenset()
     keep_conversion: bool = False

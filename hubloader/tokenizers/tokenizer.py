@@ -278,6 +278,7 @@ def _flagged(kind: TokenizerClass, settings: dict[str, Any]) -> dict[str, Any]:
         lstrip = mask and kind.mask_lstrip
         normalized = kind.mask_normalized if mask else kind.specials_normalized
         normalized = normalized or (unknown and kind.unk_normalized)
+        normalized = normalized and not (kind.pad_exact and name == "pad_token")
         if isinstance(text, str) and (lstrip or normalized):
             flagged[name] = AddedToken(text, special=True, lstrip=lstrip, normalized=normalized)
     return flagged

@@ -643,9 +643,11 @@ def test_the_torch_model_copies_pickles_compiles_and_exports(family):
     assert torch.allclose(compiled(**batch), expected, atol=TOLERANCE)
     torch.compiler.reset()
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens", max=30)
-    shapes = {name: {0: rows, 1: tokens} for name in batch}
+    fixed = family == "funnel"  # PyTorch cannot tell whether half a length is one
+    shapes = {name: {0: rows} if fixed else {0: rows, 1: tokens} for name in batch}
     exported = torch.export.export(module, (), batch, dynamic_shapes=shapes).module()
-    for given in (batch, native("torch", case.short(case.batch()))):
+    few = {name: value[:2] for name, value in batch.items()}
+    for given in (batch, few if fixed else native("torch", case.short(case.batch()))):
         assert torch.allclose(exported(**given), module(**given), atol=TOLERANCE)
 
 

@@ -226,6 +226,36 @@ def test_losses_and_gradients_agree(tmp_path, family, problem, labels):
         assert distance(parameter.grad, wanted[name]) < 1e-5, name
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [[1, -100, 2], [0, -1, 2], [-100, -100, -100], [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0] * 3]],
+    ids=["one-left-out", "minus-one", "none", "shares"],
+)
+@pytest.mark.parametrize("kind", ["deberta", "deberta-v2"])
+def test_debertas_loss_of_a_problem_without_a_name_agrees(tmp_path, kind, labels, backend):
+    config = transformers.AutoConfig.for_model(
+        kind,
+        vocab_size=32,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=12,
+        num_labels=3,
+    )
+    reference = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    reference.save_pretrained(tmp_path)
+    model = getattr(hubloader, FACADES[backend]).from_pretrained(tmp_path)
+
+    expected = reference(torch.tensor(IDS), labels=torch.tensor(labels)).loss.item()
+    native = torch.tensor if backend == "torch" else np.array
+    loss = model(input_ids=native(IDS), labels=native(labels)).loss
+
+    found = float(loss.detach() if backend == "torch" else loss)
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert model.config.problem_type is None  # as transformers leaves it
+
+
 def test_hidden_states_and_attentions_agree(tmp_path, family):
     made(family).save_pretrained(tmp_path)
     asked = {"output_hidden_states": True, "output_attentions": True}

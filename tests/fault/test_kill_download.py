@@ -199,9 +199,8 @@ def draw_point(draw: random.Random) -> Point:
 
 
 def leftovers(cache: Path) -> list[str]:
-    """Unfinished contents. A journal whose content was just named goes with the next download."""
-    files = (path for path in cache.glob("*/.hubloader/partials/**/*") if path.is_file())
-    return [str(path) for path in files if path.name != "journal"]
+    """What is left of unfinished contents: a journal too, whose content was just named."""
+    return [str(path) for path in cache.glob("*/.hubloader/partials/**/*")]
 
 
 def common(one: Ranges, other: Ranges) -> int:

@@ -220,14 +220,20 @@ def test_bodies_that_always_end_too_early_are_an_error(world, victim):
 # Rows 11 to 14: answers to a part
 
 
-def break_off(world: World, victim: str) -> None:
+BROKEN = [1, 20_000, 39_999]  # bytes: the first one alone, about half, all but the last one
+
+broken = pytest.mark.parametrize("after", BROKEN)
+
+
+def break_off(world: World, victim: str, after: int = 20_000) -> None:
     """Make the client ask for a part: a single stream only does so when it broke."""
-    world.inject(faults.cut(after=20_000), of(victim, resumed=False))
+    world.inject(faults.cut(after=after), of(victim, resumed=False))
 
 
+@broken
 @pytest.mark.parametrize("times", [1, None])
-def test_a_server_that_ignores_ranges_is_read_from_the_beginning(world, victim, times):
-    break_off(world, victim)
+def test_a_server_that_ignores_ranges_is_read_from_the_beginning(world, victim, times, after):
+    break_off(world, victim, after)
     fault = world.inject(faults.ignore_range(), of(victim, resumed=True), times)
 
     world.load_well()
@@ -235,11 +241,13 @@ def test_a_server_that_ignores_ranges_is_read_from_the_beginning(world, victim, 
     assert fault.hits
 
 
-@pytest.mark.parametrize("shift", [-7, -1, 1, 1000])
+@pytest.mark.parametrize(
+    ("shift", "after"), [(-7, 20_000), (-1, 1), (-1, 39_999), (1, 20_000), (1000, 1)]
+)
 @pytest.mark.parametrize("admitted", [True, False], ids=["admitted", "a lie"])
 @pytest.mark.parametrize("times", [1, None])
-def test_a_part_from_elsewhere_is_not_stitched_in(world, victim, shift, admitted, times):
-    break_off(world, victim)
+def test_a_part_from_elsewhere_is_not_stitched_in(world, victim, shift, after, admitted, times):
+    break_off(world, victim, after)
 
     def not_at_the_start(asked: Asked) -> bool:
         return of(victim, resumed=True)(asked) and asked.answer.start + shift >= 0
@@ -254,9 +262,10 @@ def test_a_part_from_elsewhere_is_not_stitched_in(world, victim, shift, admitted
         assert error is None
 
 
+@broken
 @pytest.mark.parametrize("times", [1, None])
-def test_a_part_of_an_untold_whole_is_taken(world, victim, times):
-    break_off(world, victim)
+def test_a_part_of_an_untold_whole_is_taken(world, victim, times, after):
+    break_off(world, victim, after)
     fault = world.inject(faults.unknown_total(), of(victim, resumed=True), times)
 
     world.load_well()
@@ -265,9 +274,10 @@ def test_a_part_of_an_untold_whole_is_taken(world, victim, times):
     assert len(world.asked(victim)) <= 3 + 16
 
 
+@broken
 @pytest.mark.parametrize("times", [1, None])
-def test_no_such_range_begins_the_file_anew(world, victim, times):
-    break_off(world, victim)
+def test_no_such_range_begins_the_file_anew(world, victim, times, after):
+    break_off(world, victim, after)
     fault = world.inject(faults.status(416), of(victim, resumed=True), times)
 
     world.load_well()
@@ -306,11 +316,12 @@ def test_a_content_that_changed_since_the_listing_is_no_file_of_the_commit(
         assert error is None
 
 
+@broken
 @pytest.mark.parametrize("times", [1, None])
 @pytest.mark.parametrize("whole", [True, False], ids=["If-Range kept", "If-Range ignored"])
-def test_two_versions_are_not_stitched(world, victim, whole, times):
+def test_two_versions_are_not_stitched(world, victim, whole, times, after):
     other = bytes(reversed(world.files[victim]))
-    break_off(world, victim)
+    break_off(world, victim, after)
     change = faults.other_content(other) if whole else changed_part(other)
     fault = world.inject(change, of(victim, resumed=True), times)
 
@@ -340,18 +351,20 @@ def test_a_resumed_stream_names_the_version_it_began_with(world):
     assert conditions[0].startswith('"')
 
 
+@pytest.mark.parametrize("place", [0.00001, 0.6, 1.0])
 @pytest.mark.parametrize("etag", ['W/"weak"', None, '"../../../../pwned"', "bare", '"'])
-def test_a_weak_or_missing_etag_leaves_the_decision_to_the_hash(world, victim, etag):
-    world.inject(after_headers({"ETag": etag}, cut_at(0.6, reset=False)), body(victim))
+def test_a_weak_or_missing_etag_leaves_the_decision_to_the_hash(world, victim, etag, place):
+    world.inject(after_headers({"ETag": etag}, cut_at(place, reset=False)), body(victim))
     world.inject(faults.headers(ETag=etag), body(victim), times=None)
 
     world.load_well()
 
 
+@broken
 @pytest.mark.parametrize("etag", ['W/"weak"', None])
-def test_without_a_strong_etag_a_changed_content_is_still_not_stitched(world, victim, etag):
+def test_without_a_strong_etag_a_changed_content_is_still_not_stitched(world, victim, etag, after):
     other = bytes(reversed(world.files[victim]))
-    world.inject(after_headers({"ETag": etag}, faults.cut(after=20_000)), body(victim))
+    world.inject(after_headers({"ETag": etag}, faults.cut(after=after)), body(victim))
     world.inject(changed_part(other, ETag=etag), of(victim, resumed=True))
 
     world.load_well()
@@ -382,9 +395,10 @@ def test_an_encoded_file_is_refused(world, victim, times):
         assert "encoded" in str(error)
 
 
+@broken
 @pytest.mark.parametrize("times", [1, None])
-def test_an_encoded_part_is_refused(world, victim, times):
-    break_off(world, victim)
+def test_an_encoded_part_is_refused(world, victim, times, after):
+    break_off(world, victim, after)
     fault = world.inject(compressed_after(0), of(victim, resumed=True), times)
 
     error = world.load_somehow()

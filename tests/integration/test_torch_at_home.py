@@ -91,6 +91,19 @@ def test_it_is_exported_with_its_output_type(model, logits):
     assert torch.allclose(out.logits, logits, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("plain", [False, True], ids=["mapping", "tuple"])
+def test_it_is_traced_by_torchscript(model, logits, plain):
+    model.config.return_dict = not plain
+    traced = torch.jit.trace(model, (IDS, torch.ones_like(MASK)), strict=plain)
+
+    found = traced(IDS, MASK)[0 if plain else "logits"]  # the mask is not that of the trace
+
+    assert torch.allclose(found, logits, atol=1e-6)
+    shorter = traced(IDS[1:, :3], MASK[1:, :3])[0 if plain else "logits"]
+    assert torch.allclose(shorter, logits[1:], atol=1e-6)
+
+
 def test_hooks_fire_on_leaves(model):
     seen = []
     model.classifier.register_forward_hook(lambda *_: seen.append(True))

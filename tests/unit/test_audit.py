@@ -10,6 +10,7 @@ from cache_cases import COMMIT, LATER, REPO, content, download, manifest, sha256
 from hubloader.cache import CacheStore
 from hubloader.cache.audit import FaultKind, audit_cache, audit_manifest
 from hubloader.cache.report import scan_cache_dir
+from hubloader.errors import CacheError
 from hubloader.types import RepoId
 
 FILES = {"config.json": b"{}", "sub/model.bin": content(5000)}
@@ -133,6 +134,36 @@ def test_of_a_named_repository_what_a_base_cache_has_is_read_too(store, tmp_path
     assert [fault.filename for fault in report.faults] == ["sub/model.bin"] * 2
     assert report.faults[0].path == store.layout.repo(REPO).pointer(COMMIT, "sub/model.bin")
     assert audit_cache(front).files == 0
+
+
+def test_what_a_load_set_aside_is_missed_and_mended(store):
+    flip(blob(store))
+    assert not store.verify_blob(manifest(FILES, lfs=["sub/model.bin"]), "sub/model.bin")
+    repair, _ = bring(store)
+
+    seen = audit_cache(store)
+    assert {(fault.kind, fault.commit, fault.filename) for fault in seen.faults} == {
+        (FaultKind.MISSING, COMMIT, "sub/model.bin"),
+        (FaultKind.MISSING, LATER, "sub/model.bin"),
+    }
+    mended = audit_cache(store, repair=repair)
+
+    assert mended.ok
+    assert len(mended.repaired) == 2
+    assert audit_cache(store).files == 6
+
+
+def test_what_a_repair_could_not_bring_is_missed_again(store):
+    flip(blob(store))
+
+    def unreachable(_wanted, _names):
+        raise CacheError("no network")
+
+    with pytest.raises(CacheError, match="no network"):
+        audit_cache(store, repair=unreachable)
+
+    assert {fault.filename for fault in audit_cache(store).faults} == {"sub/model.bin"}
+    assert audit_cache(store, repair=bring(store)[0]).ok
 
 
 def test_only_what_was_named_is_read(store):

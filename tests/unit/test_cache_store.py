@@ -171,7 +171,8 @@ def test_a_flipped_bit_is_set_aside_with_every_pointer_to_it(store, layout):
     assert store.inspect(WANTED, ["config.json"])["config.json"] == OnDisk()
     assert not os.path.lexists(layout.pointer(COMMIT, "config.json"))
     assert not os.path.lexists(layout.pointer(LATER, "config.json"))
-    assert len(os.listdir(layout.quarantine)) == 1
+    aside = [name for name in os.listdir(layout.quarantine) if not name.endswith(".names")]
+    assert len(aside) == 1
 
 
 def test_a_planted_pointer_is_not_followed(store, layout, tmp_path):

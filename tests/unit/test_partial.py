@@ -197,6 +197,37 @@ def test_a_strangers_bytes_from_this_boot_are_all_gone_on_with(tmp_path):
         assert writer.commit().read_bytes() == data
 
 
+@pytest.mark.parametrize("free", [True, False])
+def test_a_large_partial_goes_once_its_content_is_here(layout, free):
+    me = this_process()
+    path = left_by(layout, Owner(me.boot, me.space, me.pid, me.start + 1), b"half of it")
+    if free:
+        path = os.rename(path, layout.partial(ETAG, "free.1")) or layout.partial(ETAG, "free.1")
+    ours = left_by(layout, me, b"being written")
+    partials.sweep(layout)
+    before = os.path.isdir(path)
+    os.makedirs(layout.blobs)
+    open(layout.blob(ETAG), "w").close()  # another went on alone
+
+    partials.sweep(layout)
+
+    assert before
+    assert not os.path.exists(path)
+    assert os.path.isdir(ours)
+
+
+def test_what_a_kill_left_goes_also_where_only_names_are_missing(tmp_path, layout):
+    me = this_process()
+    dead = Owner(me.boot, me.space, me.pid, me.start + 1)
+    path = left_by(layout, dead, b"")
+    os.remove(os.path.join(path, "data"))  # it became the blob just before the kill
+
+    with CacheStore(tmp_path).using(REPO):
+        pass
+
+    assert not os.path.exists(path)
+
+
 def test_what_the_dead_left_and_nobody_can_use_is_swept_away(layout):
     me = this_process()
     dead = Owner(me.boot, me.space, me.pid, me.start + 1)

@@ -101,7 +101,9 @@ _DEBERTA = TokenizerClass(
 CLASSES = (
     _like_roberta("BartTokenizer", mask_normalized=True),
     _like_roberta("BlenderbotTokenizer"),
-    _like_gpt2("CLIPTokenizer", _CLIP_TOKENS, specials_normalized=True, word_end="</w>"),
+    _like_gpt2(
+        "CLIPTokenizer", _CLIP_TOKENS, specials_normalized=True, pad_exact=True, word_end="</w>"
+    ),
     _like_gpt2("CodeGenTokenizer"),
     _DEBERTA,
     _like_gpt2("GPT2Tokenizer", specials_normalized=True),
