@@ -94,6 +94,8 @@ class GPT2Config(CausalConfig):
 class Projection(Layer):
     """A linear layer whose weight is stored the other way round: (in, out)."""
 
+    stands_for = ("transformers.pytorch_utils", "Conv1D")  # whose layout peft knows
+
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.nn.weight(self, "weight", (n_in, n_out))

@@ -323,8 +323,11 @@ class _Audit:
         entry = manifest.entries.get(fault.filename)
         etag = None if entry is None else entry.sha256 or entry.git_sha1
         found = self.store.find(manifest, fault.filename)
-        if etag is None or found is None or fault.kind is FaultKind.MISSING:
-            return  # there is nothing to move, or bringing it again replaces it
+        if etag is None or found is None:
+            return  # there is nothing to move
+        if fault.kind is FaultKind.MISSING:  # its content may be here yet, and may be the bad one
+            self.store.verify_blob(manifest, fault.filename)
+            return
         if found.layout.cache.root == self.store.layout.root:
             with guard(found.layout.folder):
                 set_aside(found, etag)

@@ -10,6 +10,7 @@ missing, and have them brought again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hash_content", "hash_found", "names_set_aside", "set_aside"]
 
+_NEEDS_NO_SYNC = frozenset({errno.EROFS, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 _NAMES = ".names"
 _MAX_NOTE = 4 * 1024 * 1024  # bytes
 
@@ -69,15 +71,25 @@ def hash_content(
         try:
             content = hash_file(descriptor, etag, progress=progress)
             facts = os.fstat(descriptor)
+            still = facts.st_mtime_ns == found.facts.st_mtime_ns  # else it was written to meanwhile
+            keeps = content.matches and still and can_keep_stamps(home) and _is_safe(descriptor)
         finally:
             os.close(descriptor)
-    still = facts.st_mtime_ns == found.facts.st_mtime_ns  # else it was written to meanwhile
-    if content.matches and still and can_keep_stamps(home):
+    if keeps:
         # without a stamp it is read once more: no reason to refuse a content that is right
         with contextlib.suppress(CacheError), guard(home.own):
             make_home(home)  # of a content in a base cache, it may be the first thing here
             stamps.add(home.stamp(etag), stamps.Stamp.of(facts, content.sha256))
     return content
+
+
+def _is_safe(descriptor: int) -> bool:
+    """Have a content on the disk before its stamp: what another tool wrote may not be there yet."""
+    try:
+        disk.sync_file(descriptor)
+    except OSError as error:
+        return error.errno in _NEEDS_NO_SYNC
+    return True
 
 
 def set_aside(found: Found, etag: str) -> None:

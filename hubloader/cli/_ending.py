@@ -52,6 +52,9 @@ class Ending:
         with contextlib.suppress(OSError):  # nobody reads any more
             # past the buffers: another thread may hold their locks
             os.write(1 if self.as_json else 2, self._words().encode())
+        # CPython notes an interrupt that came while text was run, as dataclasses run theirs, and
+        # would end with SIGINT for our code; running a text that ends well takes the note back
+        exec("")  # noqa: S102  # it is empty
         return self.code
 
     def _words(self) -> str:

@@ -8,6 +8,7 @@ put in place of the empty ones: a mapped file is used where it lies.
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,23 @@ class RMSNorm(torch.nn.Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
+class StandsIn:
+    """A layer that tools know from another library: it answers to that one's class, once imported.
+
+    peft adapts GPT-2's transposed linear layers, and merges into them the right way round, where
+    ``isinstance`` says that they are transformers'. Pickles name the layer's own class.
+    """
+
+    stands_for: tuple[str, str]
+    """Module and name of the class."""
+
+    @property  # type: ignore[misc]  # object's can be set; ours follows what is imported
+    def __class__(self) -> type[Any]:
+        module, name = self.stands_for
+        known: type[Any] = getattr(sys.modules.get(module), name, type(self))
+        return known
+
+
 class _WithoutValues(TorchFunctionMode):
     """Where layers do not fill the parameters they make: the checkpoint will.
 
@@ -113,6 +131,13 @@ class TorchKit(Kit):
         super().__init__()
         self.name = name
         self.fused = fused
+
+    def bind(
+        self, cls: type[Layer], mixin: type | None = None, *, name: str | None = None
+    ) -> type[Any]:
+        if mixin is None and hasattr(cls, "stands_for"):
+            mixin = StandsIn
+        return super().bind(cls, mixin, name=name)
 
     # --- a model's life -------------------------------------------------------------------------
 

@@ -28,10 +28,13 @@ _TARGET = "tgt_lang"
 
 
 class Framing(Calling):
-    """What stands around texts, and around targets."""
+    """What stands around texts, and around targets.
+
+    A class's other init arguments, such as ``do_lower_case``, are attributes too, to be read.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.kind.framed_by or (name == _TARGET and name in self.kind.options):
+        if name in self.kind.framed_by or name in self.kind.options:
             return self.init_kwargs.get(name)
         return super().__getattr__(name)
 

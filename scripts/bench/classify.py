@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """How fast texts are classified once all is loaded, beside transformers with fused attention.
 
-    .venv/bin/python scripts/bench/classify.py [--rounds 5] [--cpu] [--json FILE]
+    .venv/bin/python scripts/bench/classify.py [--rounds 5] [--cpu] [--json FILE] [--only families]
 
 One process, all cores, programs in turns: a padded batch through the model, and texts of mixed
 length through ``pipeline``, which orders them by length. The checkpoint is load.py's. onnxruntime
 takes part where it is installed with onnx and onnxscript, on the graph that ``torch.onnx`` exports
-from the model. ``--cpu`` counts the processor's seconds on one thread, for a machine that others
-use too. What stands is the ratio of medians.
+from the model. Then a padded batch through each of families.py, in float32 and with the attention
+that transformers chooses by itself. ``--only`` names one of ``batch``, ``pipeline``, ``families``.
+``--cpu`` counts the processor's seconds on one thread, for a machine that others use too. What
+stands is the ratio of medians.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from families import FAMILIES, classifiers
 from load import make_checkpoint
 from pairing import Timing, report, save
 
@@ -39,6 +43,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--only", choices=("batch", "pipeline", "families"))
     options = parser.parse_args()
     clock = time.process_time if options.cpu else time.perf_counter
     if options.cpu:  # read when the libraries are imported
@@ -46,17 +51,29 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = str(options.checkpoint or make_checkpoint(Path(scratch)))
-        graph = Path(scratch) / "model.onnx"
         results = {}
-        for title, base, programs in (
-            (f"a batch of {ROWS} x {TOKENS} tokens", "transformers, torch", batches(folder, graph)),
-            (f"{TEXTS} texts of 4 to 120 words, pipeline", "transformers, torch", texts(folder)),
-        ):
-            results[title] = in_turns(programs, options.rounds, clock)
-            report(title, results[title], base=base)
+        for title, make in works(options, Path(scratch)).items():
+            results[title] = in_turns(make(), options.rounds, clock)
+            report(title, results[title], base="transformers, torch")
             judge(results[title])
     save(options.json, "classify", results)
+
+
+def works(options: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], dict[str, Work]]]:
+    """What is measured, by title; nothing is made before its turn."""
+    found: dict[str, Callable[[], dict[str, Work]]] = {}
+    if options.only != "families":
+        folder = str(options.checkpoint or make_checkpoint(scratch))
+        if options.only != "pipeline":
+            title = f"a batch of {ROWS} x {TOKENS} tokens"
+            found[title] = partial(batches, folder, scratch / "model.onnx")
+        if options.only != "batch":
+            found[f"{TEXTS} texts of 4 to 120 words, pipeline"] = partial(texts, folder)
+    if options.only in (None, "families"):
+        for family in FAMILIES:
+            title = f"{family}, a batch of {ROWS} x {TOKENS} tokens"
+            found[title] = partial(classifiers, family, scratch, ROWS, TOKENS)
+    return found
 
 
 def batches(folder: str, graph: Path) -> dict[str, Work]:

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads only wait for each other
 
 import pytest
+from encoder_savings import repeats_an_encoder
 from generative_variants import is_repetition
 
 
@@ -15,7 +16,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out more seeds of the same, and the same of relatives, unless the mark is named."""
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
-        if "conformance" in item.path.parts and is_repetition(item.originalname, params):
+        if "conformance" not in item.path.parts:
+            continue
+        name = item.originalname
+        if is_repetition(name, params) or repeats_an_encoder(name, params):
             item.add_marker(pytest.mark.slow)
     if "slow" in config.option.markexpr:
         return

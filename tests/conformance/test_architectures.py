@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from encoder_savings import ONE_LAYER
 from family_sizes import has, sized
 from generative_variants import FUSED, GENERATIVE, decoder_inputs, ended, traced, two_halves
 
@@ -319,7 +320,10 @@ def oracle(family: str, variant: str, task: str = SEQUENCE_CLASSIFICATION, seed:
         if isinstance(getattr(defaults, name, None), int) and getattr(defaults, name) >= 120
     }
     options |= sized(family, SMALL["hidden_size"])
-    options |= VARIANTS.get(family, {}).get(variant, {})
+    if variant == "one layer" and family in ONE_LAYER:
+        options |= ONE_LAYER[family]
+    else:
+        options |= VARIANTS.get(family, {}).get(variant, {})
     config = transformers.AutoConfig.for_model(family, **options)
     attention = "sdpa" if (family, variant) in FUSED else "eager"
     model = TASKS[task].from_config(config, attn_implementation=attention).eval().float()
@@ -333,6 +337,11 @@ def oracle(family: str, variant: str, task: str = SEQUENCE_CLASSIFICATION, seed:
         if not name.endswith("inv_freq")  # a table, whatever is saved
     }
     return Oracle(model, raw, tensors, family, task, attention)
+
+
+def traceable(family: str) -> Oracle:
+    """As small a model as shows how a family is traced, compiled and exported."""
+    return oracle(family, "one layer" if family in ONE_LAYER else "plain")
 
 
 def native(kit_name: str, batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -634,7 +643,7 @@ def test_what_a_kit_exports_is_what_it_loaded(family):
 
 @pytest.mark.parametrize("family", supported())
 def test_the_torch_model_copies_pickles_compiles_and_exports(family):
-    case = oracle(family, "plain")
+    case = traceable(family)
     module, batch = case.build("torch"), native("torch", case.batch())
     expected = module(**batch)
     assert torch.equal(copy.deepcopy(module)(**batch), expected)
@@ -700,7 +709,7 @@ def _gradients(kit_name, case, batch, labels) -> dict[str, np.ndarray]:
 def test_the_tensorflow_model_runs_as_a_graph_of_unknown_sizes(family, compiled):
     import tensorflow as tf
 
-    case = oracle(family, "plain")
+    case = traceable(family)
     module, batch = case.build("tf"), case.batch()
     expected = case.reference(batch).logits
     signature = {

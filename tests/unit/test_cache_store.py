@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 from cache_cases import COMMIT, LATER, REPO, content, download, entry, manifest, sha256
 
-from hubloader.cache import CacheStore
+from hubloader.cache import CacheStore, disk
 from hubloader.cache.layout import CacheLayout
 from hubloader.errors import CacheError, CacheMiss
 from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
@@ -421,6 +422,28 @@ def test_a_branch_called_hubloader_does_not_take_the_place_of_pins(store, layout
     with pytest.raises(CacheError):
         store.set_ref(REPO, "hubloader", LATER)
     assert store.read_ref(REPO, "hubloader/pin/mine") == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("failure", "kept"), [(None, True), (errno.EROFS, True), (errno.EIO, False)]
+)
+def test_a_content_of_another_tool_is_on_the_disk_before_it_is_trusted(
+    store, layout, monkeypatch, failure, kept
+):
+    stamp = layout.stamp(WANTED.entries["config.json"].etag)
+    os.unlink(stamp)
+    stamped = []
+
+    def sync(_descriptor):
+        stamped.append(os.path.exists(stamp))
+        if failure is not None:
+            raise OSError(failure, os.strerror(failure))
+
+    monkeypatch.setattr(disk, "sync_file", sync)
+
+    assert store.verify_blob(WANTED, "config.json")
+    assert stamped == [False]
+    assert os.path.exists(stamp) is kept
 
 
 # base caches

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,21 @@ def test_an_interrupt_that_python_wraps_while_a_class_is_made_is_one(module: str
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.stderr.startswith("error: interrupted\n")
+    assert done.returncode == 128 + signal.SIGINT
+
+
+def test_an_interrupt_while_a_dataclass_writes_its_methods_has_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "ended.py").write_text("""
+import sys
+from hubloader.cli._ending import Ending
+try:
+    exec("raise KeyboardInterrupt")  # as it comes while dataclasses run the text of a method
+except KeyboardInterrupt:
+    sys.exit(Ending(as_json=False).tell())
+""")
+
+    done = subprocess.run([sys.executable, "-m", "ended"], cwd=tmp_path, check=False)
+
     assert done.returncode == 128 + signal.SIGINT
 
 

@@ -60,6 +60,14 @@ def test_roles_of_a_models_own_are_attributes_too():
     assert listed.additional_special_tokens_ids == [30522]
 
 
+def test_init_arguments_of_the_class_are_attributes(tokenizer):
+    assert (tokenizer.do_lower_case, tokenizer.strip_accents) == (True, None)
+    cased = AutoTokenizer.from_pretrained(CHECKPOINT, do_lower_case=False)
+    assert cased.do_lower_case is False
+    with pytest.raises(AttributeError, match="no attribute add_prefix_space"):
+        _ = cased.add_prefix_space
+
+
 def test_special_tokens_are_added_and_tied_to_their_roles(tokenizer):
     added = tokenizer.add_special_tokens(
         {"bos_token": "<s>", "pad_token": "[PAD]", "additional_special_tokens": ["<a>", "<b>"]}
