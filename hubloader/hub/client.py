@@ -10,41 +10,25 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, Any, Final
 
-from hubloader.errors import (
-    ListingUnavailable,
-    MalformedAnswer,
-    NotFound,
-    about,
+from hubloader.errors import MalformedAnswer, about
+from hubloader.hub.endpoint import Endpoint
+from hubloader.hub.file_answers import (
+    OK,
+    PARTIAL,
+    check_body,
+    describes_file,
+    names_commit,
+    refuse_web_page,
 )
-from hubloader.hub.failures import Asked, failure_of
-from hubloader.hub.headers import (
-    LINKED_ETAG,
-    REPO_COMMIT,
-    FileMetadata,
-    format_etag,
-    format_range,
-    parse_content_range,
-    parse_file_metadata,
-)
-from hubloader.hub.listing import (
-    MAX_JSON,
-    Info,
-    Refs,
-    next_page,
-    parse_info,
-    parse_json_object,
-    parse_refs,
-    parse_tree_page,
-)
+from hubloader.hub.headers import FileMetadata, format_etag, format_range, parse_file_metadata
+from hubloader.hub.listing import Info, Refs, parse_json_object, parse_refs
+from hubloader.hub.revision import survey
 from hubloader.hub.urls import HubUrls
 from hubloader.names import is_commit
 from hubloader.transport.auth import Credential, Origin, authorised
 from hubloader.transport.base import Headers, Request, Timeouts, shown
-from hubloader.transport.deadline import within
-from hubloader.transport.floor import FlooredResponse
 from hubloader.transport.health import OriginHealth
 from hubloader.transport.redirects import Redirecting, RedirectPolicy
 from hubloader.transport.retry import Retrying, RetryPolicy
@@ -53,28 +37,14 @@ from hubloader.types import CommitHash, Manifest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hubloader.hub.urls import RouteKind
     from hubloader.transport.base import Response, Transport
-    from hubloader.types import Entry, RepoId
+    from hubloader.types import RepoId
 
 __all__ = ["HubClient"]
 
-_LARGE: Final = 5_000  # files: from here on the tree's pages, which the Hub limits, are listed
-_MAX_PAGES: Final = 20_000  # of 1,000 files: more than any repository has
-_OK = 200
-_PARTIAL = 206
 _NOT_FOUND = 404
 _TIMEOUTS: Final = Timeouts()
 _RETRY: Final = RetryPolicy()
-T = TypeVar("T")
-
-
-class _Json(NamedTuple):
-    """A body of JSON, its ``Link`` header, and the address it came from after redirects."""
-
-    body: bytes
-    link: str
-    url: str
 
 
 class HubClient:
@@ -113,16 +83,19 @@ class HubClient:
     ) -> None:
         self.health = health or OriginHealth(clock)
         self.urls = HubUrls(endpoint)
-        self._home = Origin.of(endpoint)
-        self._signed = token is not None
-        self._timeouts = timeouts
-        self._headers = Headers({"User-Agent": user_agent}).merged(headers or {})
-        self._min_rate = min_rate
-        self._clock = clock
         self._credential = Credential.bound(endpoint, token)
         policy = RedirectPolicy(self._credential)
-        self._transport: Transport = Retrying(
-            Redirecting(transport, policy), retry, clock=clock, sleep=sleep, health=self.health
+        self._at = Endpoint(
+            transport=Retrying(
+                Redirecting(transport, policy), retry, clock=clock, sleep=sleep, health=self.health
+            ),
+            urls=self.urls,
+            home=Origin.of(endpoint),
+            headers=Headers({"User-Agent": user_agent}).merged(headers or {}),
+            timeouts=timeouts,
+            signed=token is not None,
+            min_rate=min_rate,
+            clock=clock,
         )
 
     @property
@@ -153,8 +126,10 @@ class HubClient:
 
         """
         with about(repo_id=str(repo), revision=revision):
-            return self._within(
-                timeouts, lambda limits: self._list(repo, revision, limits), "asking for the files"
+            return self._at.within(
+                timeouts,
+                lambda limits: survey(self._at, repo, revision, limits)[0],
+                "asking for the files",
             )
 
     def survey(self, repo: RepoId, revision: str) -> tuple[Manifest, Info]:
@@ -165,7 +140,7 @@ class HubClient:
 
         """
         with about(repo_id=str(repo), revision=revision):
-            return self._survey(repo, revision, self._timeouts)
+            return survey(self._at, repo, revision, self._at.timeouts)
 
     def head_commit(
         self,
@@ -193,19 +168,19 @@ class HubClient:
         """
 
         def ask(limits: Timeouts) -> CommitHash:
-            with self._head(repo, revision, filename, limits, _names_commit) as response:
+            with self._head(repo, revision, filename, limits, names_commit) as response:
                 commit = parse_file_metadata(response.status, response.headers).commit
                 if commit is not None and (response.status < 400 or response.status == _NOT_FOUND):
                     return commit
-                self._expect(response, repo, "resolve", success=range(200, 400))
+                self._at.expect(response, repo, "resolve", success=range(200, 400))
             raise MalformedAnswer(
-                f"{self._home} does not say which commit {revision!r} is",
+                f"{self._at.home} does not say which commit {revision!r} is",
                 hint="give a full commit as the revision",
                 url=shown(response.url),
             )
 
         with about(repo_id=str(repo), revision=revision):
-            return self._within(timeouts, ask, "asking whether the branch moved")
+            return self._at.within(timeouts, ask, "asking whether the branch moved")
 
     def head_file(
         self, repo: RepoId, revision: str, filename: str, *, timeouts: Timeouts | None = None
@@ -225,19 +200,19 @@ class HubClient:
         """
 
         def ask(limits: Timeouts) -> FileMetadata:
-            with self._head(repo, revision, filename, limits, self._describes_file) as response:
-                self._expect(response, repo, "resolve", success=range(200, 400))
+            with self._head(repo, revision, filename, limits, describes_file) as response:
+                self._at.expect(response, repo, "resolve", success=range(200, 400))
                 meta = parse_file_metadata(response.status, response.headers)
                 if meta.commit is None and meta.etag is None:
-                    _refuse_web_page(response)
+                    refuse_web_page(response)
             if meta.commit is not None and is_commit(revision) and meta.commit != revision:
-                raise MalformedAnswer(f"{self._home} answered about the commit {meta.commit}")
+                raise MalformedAnswer(f"{self._at.home} answered about the commit {meta.commit}")
             if meta.commit is None and is_commit(revision):
                 return replace(meta, commit=CommitHash(revision))
             return meta
 
         with about(repo_id=str(repo), revision=revision, filename=filename):
-            return self._within(timeouts, ask, "asking about the file")
+            return self._at.within(timeouts, ask, "asking about the file")
 
     def open_file(
         self,
@@ -291,20 +266,20 @@ class HubClient:
             headers["If-Range"] = if_range if '"' in if_range else format_etag(if_range)
         url = self.urls.resolve(repo, commit, filename)
         with about(repo_id=str(repo), revision=commit, filename=filename), ExitStack() as undo:
-            response = self._transport.send(
+            response = self._at.transport.send(
                 Request(
                     "GET",
                     url,
-                    self._headers.merged(headers),
-                    timeouts=timeouts or self._timeouts,
+                    self._at.headers.merged(headers),
+                    timeouts=timeouts or self._at.timeouts,
                     repeat=repeat,
                 )
             )
             undo.callback(response.close)
-            self._expect(response, repo, "resolve", success=range(_OK, _PARTIAL + 1))
-            _check_body(response, start, end, ranged=ranged)
+            self._at.expect(response, repo, "resolve", success=range(OK, PARTIAL + 1))
+            check_body(response, start, end, ranged=ranged)
             undo.pop_all()
-        return self._floored(response)
+        return self._at.floored(response)
 
     def xet_token_request(self, repo: RepoId, commit: str) -> tuple[str, Mapping[str, str]]:
         """Say where huggingface_hub's Xet client gets its token, and with which headers.
@@ -312,7 +287,7 @@ class HubClient:
         The address is the endpoint's own, never one that an answer named.
         """
         url = self.urls.xet_read_token(repo, commit)
-        return url, authorised(self._headers, url, self._credential)
+        return url, authorised(self._at.headers, url, self._credential)
 
     def refs(self, repo: RepoId, *, pull_requests: bool = False) -> Refs:
         """Ask for the branches and tags; and for the pull requests, if wanted.
@@ -326,7 +301,7 @@ class HubClient:
         """
         with about(repo_id=str(repo)):
             url = self.urls.refs(repo, pull_requests=pull_requests)
-            return parse_refs(self._get_json(url, repo, "refs", self._timeouts).body)
+            return parse_refs(self._at.get_json(url, repo, "refs", self._at.timeouts).body)
 
     def whoami(self) -> Mapping[str, Any]:
         """Ask whose token it is: the Hub's JSON, with ``name`` among its keys.
@@ -337,67 +312,15 @@ class HubClient:
             TransportError: no answer came.
 
         """
-        told = self._get_json(self.urls.whoami(), None, "whoami", self._timeouts)
+        told = self._at.get_json(self.urls.whoami(), None, "whoami", self._at.timeouts)
         answer = parse_json_object(told.body)
         if not isinstance(answer.get("name"), str):
-            raise MalformedAnswer(f"{self._home} does not say whose token it is")
+            raise MalformedAnswer(f"{self._at.home} does not say whose token it is")
         return answer
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        self._transport.close()
-
-    def _list(self, repo: RepoId, revision: str, timeouts: Timeouts) -> Manifest:
-        return self._survey(repo, revision, timeouts)[0]
-
-    def _survey(self, repo: RepoId, revision: str, timeouts: Timeouts) -> tuple[Manifest, Info]:
-        answer = self._get_json(self.urls.info(repo, revision), repo, "info", timeouts)
-        info = parse_info(answer.body)
-        if is_commit(revision) and info.commit != revision:
-            raise MalformedAnswer(f"{self._home} answered about the commit {info.commit}")
-        manifest = Manifest(
-            repo=repo,
-            revision=revision,
-            commit=info.commit,
-            entries=self._entries(repo, info, timeouts),
-            canonical=info.repo_id if info.repo_id not in {"", str(repo)} else None,
-            moved=f"/{info.repo_id}/revision/" in answer.url,
-        )
-        return manifest, info
-
-    def _entries(self, repo: RepoId, info: Info, timeouts: Timeouts) -> Mapping[str, Entry]:
-        if info.described and len(info.entries) <= _LARGE:
-            return info.entries
-        try:
-            return self._tree(repo, info.commit, timeouts)
-        except (ListingUnavailable, NotFound):
-            # a mirror may tell names and have no tree: names are worth having, the rest is asked
-            # file by file
-            if info.described or not info.entries:
-                raise
-            return info.entries
-
-    def _tree(self, repo: RepoId, commit: CommitHash, timeouts: Timeouts) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        url: str | None = self.urls.tree(repo, commit)
-        seen: set[str] = set()
-        while url is not None:
-            if url in seen or len(seen) >= _MAX_PAGES:
-                raise MalformedAnswer("the pages of the listing do not end", url=shown(url))
-            seen.add(url)
-            page = self._get_json(url, repo, "tree", timeouts)
-            entries.update(parse_tree_page(page.body))
-            url = next_page(url, page.link)
-        return entries
-
-    def _get_json(
-        self, url: str, repo: RepoId | None, kind: RouteKind, timeouts: Timeouts
-    ) -> _Json:
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-        with self._send("GET", url, headers, timeouts) as response:
-            self._expect(response, repo, kind, success=range(_OK, _OK + 1))
-            body = self._floored(response).read(MAX_JSON)
-            return _Json(body, response.headers.get("Link", ""), response.url)
+        self._at.transport.close()
 
     def _head(
         self,
@@ -408,76 +331,4 @@ class HubClient:
         stop: Callable[[Response], bool],
     ) -> Response:
         url = self.urls.resolve(repo, revision, filename)
-        return self._send("HEAD", url, {"Accept-Encoding": "identity"}, timeouts, stop)
-
-    def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        timeouts: Timeouts,
-        stop: Callable[[Response], bool] | None = None,
-    ) -> Response:
-        return self._transport.send(
-            Request(method, url, self._headers.merged(headers), timeouts=timeouts, stop=stop)
-        )
-
-    def _floored(self, response: Response) -> Response:
-        if not self._min_rate:
-            return response
-        return FlooredResponse(response, self._min_rate, self._timeouts.idle, self._clock)
-
-    def _expect(
-        self, response: Response, repo: RepoId | None, kind: RouteKind, *, success: range
-    ) -> None:
-        if response.status not in success:
-            page = "" if repo is None else self.urls.page(repo)
-            raise failure_of(response, Asked(self.urls, kind, page, self._signed))
-
-    def _within(self, timeouts: Timeouts | None, ask: Callable[[Timeouts], T], what: str) -> T:
-        limits = timeouts or self._timeouts
-        return within(limits.total, lambda: ask(limits), f"{what} at {self._home}")
-
-    def _describes_file(self, response: Response) -> bool:
-        if LINKED_ETAG in response.headers:
-            return True
-        try:
-            target = urljoin(response.url, response.headers.get("Location", ""))
-            return Origin.of(target) != Origin.of(response.url)
-        except ValueError:  # InvalidReference is one
-            return False  # it is refused, with its reason, when it is followed
-
-
-def _names_commit(response: Response) -> bool:
-    return REPO_COMMIT in response.headers
-
-
-def _refuse_web_page(response: Response) -> None:
-    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise MalformedAnswer(
-            "a web page answered where a file was asked",
-            hint="a login page of the network may stand between, or HF_ENDPOINT is no Hub",
-            url=shown(response.url),
-        )
-
-
-def _check_body(response: Response, start: int, end: int | None, *, ranged: bool) -> None:
-    """Refuse bytes that are encoded, or are not those that were asked for.
-
-    Stitched to what is there already, they would make a file that no one ever published.
-    """
-    url = shown(response.url)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise MalformedAnswer(f"a file came encoded as {encoding[:40]!r}, unasked", url=url)
-    if response.status == _OK:
-        return
-    if response.status != _PARTIAL or not ranged:
-        raise MalformedAnswer(f"status {response.status} answered the request of a file", url=url)
-    part = parse_content_range(response.headers.get("Content-Range", ""))
-    right_end = end is None or (part.end is not None and part.end <= end)
-    if part.start != start or not right_end:
-        wanted = f"{start} to {'the end' if end is None else end}"
-        raise MalformedAnswer(
-            f"bytes {wanted} were asked, bytes {part.start} to {part.end} came", url=url
-        )
+        return self._at.send("HEAD", url, {"Accept-Encoding": "identity"}, timeouts, stop)

@@ -417,7 +417,7 @@ def in_pieces(kit_name: str, module: Any, batch: dict[str, np.ndarray], **option
 
 
 @pytest.mark.parametrize("kit_name", KITS)
-@pytest.mark.parametrize("tokens", [37, 60, 64])
+@pytest.mark.parametrize("tokens", [37, pytest.param(60, marks=pytest.mark.slow), 64])
 def test_big_bird_sees_long_texts_by_blocks(kit_name, tokens):
     sizes = {"block_size": 4, "num_random_blocks": 2, "max_position_embeddings": 80}
     plain = oracle("big_bird", "plain")
