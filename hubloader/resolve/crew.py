@@ -19,7 +19,7 @@ __all__ = ["Crew"]
 
 _FIRST_CONNECTIONS = 4
 _MOST_CONNECTIONS = 16  # what aria2 uses at most to one host
-_LOOK_EVERY = 0.1  # seconds between two decisions about more connections
+_LOOK_EVERY = 0.05  # seconds between two decisions about more connections
 _WORTH_IT = 1.1  # the rate has to grow by a tenth for still more connections
 _GRACE = 0.5  # seconds that connections get to end after an interrupt
 
@@ -55,6 +55,9 @@ class Crew:
         best, seen, when = 0.0, writer.received, line.clock()
         while self._busy():
             now, received = line.clock(), writer.received
+            if not best and received == seen:
+                when = now  # the wait for a first byte says nothing of the rate
+                continue
             rate = (received - seen) / max(now - when, 1e-9)
             if rate > best * _WORTH_IT:  # else the last ones brought nothing: no more
                 self._add(self._working)

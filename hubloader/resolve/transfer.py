@@ -46,7 +46,7 @@ __all__ = ["Line", "Transfer"]
 
 DIVIDED_FROM = 32 * 2**20  # bytes: below, a second connection costs more than it brings
 _STEP = 0.25  # seconds of a wait between two looks at whether there is anything to wait for
-_BUFFER = 2**20  # bytes
+_BUFFER = 2**18  # bytes: enough for few calls, few enough that a slow line shows its rate
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 _PROGRESS = 64 * 1024  # bytes that make an attempt count as having got somewhere
 

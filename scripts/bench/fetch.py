@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import resource
 import secrets
 import shutil
@@ -31,7 +30,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairing import machine
+from pairing import byte_code_kept, machine
 
 HERE = Path(__file__).resolve().parent
 MB = 1_000_000
@@ -155,7 +154,9 @@ def programs(row: Row) -> dict[str, list[str]]:
     return chosen
 
 
-def run_row(row: Row, root: Path, rounds: int) -> dict[str, dict[str, object]]:
+def run_row(
+    row: Row, root: Path, rounds: int, surroundings: dict[str, str]
+) -> dict[str, dict[str, object]]:
     """Run every program in turns; give each one's seconds, and what it asked of the Hub."""
     seconds: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
@@ -166,9 +167,9 @@ def run_row(row: Row, root: Path, rounds: int) -> dict[str, dict[str, object]]:
                 count = Path(home) / "count.json"
                 if row.warm:
                     with slow_hub(root, row, count) as endpoint:
-                        timed(name, command, row, endpoint, home)
+                        timed(name, command, row, Place(endpoint, home, surroundings))
                 with slow_hub(root, row, count) as endpoint:
-                    took, busy = timed(name, command, row, endpoint, home)
+                    took, busy = timed(name, command, row, Place(endpoint, home, surroundings))
                 counts[name] = json.loads(count.read_text())
             if turn:
                 seconds.setdefault(name, []).append(took)
@@ -176,13 +177,25 @@ def run_row(row: Row, root: Path, rounds: int) -> dict[str, dict[str, object]]:
     return {name: {"seconds": seconds[name], "cpu": cpu[name], **counts[name]} for name in seconds}
 
 
-def timed(name: str, command: list[str], row: Row, endpoint: str, home: str) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Place:
+    """Where a run finds the Hub, where it keeps what it fetches, and its other environment."""
+
+    endpoint: str
+    home: str
+    surroundings: dict[str, str]
+
+    def fill(self, part: str) -> str:
+        return part.replace("{endpoint}", self.endpoint).replace("{home}", self.home)
+
+
+def timed(name: str, command: list[str], row: Row, place: Place) -> tuple[float, float]:
     """Seconds by the clock, and of the processor."""
-    filled = [part.replace("{endpoint}", endpoint).replace("{home}", home) for part in command]
+    filled = [place.fill(part) for part in command]
     env = {
-        **os.environ,
-        "HF_HOME": f"{home}/hf",
-        "HF_ENDPOINT": endpoint,
+        **place.surroundings,
+        "HF_HOME": f"{place.home}/hf",
+        "HF_ENDPOINT": place.endpoint,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HUBLOADER_DURABILITY": "batch" if row.durable or name == DURABLE else "none",
@@ -237,11 +250,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, byte_code_kept() as surroundings:
         root = Path(folder)
         make_repositories(root)
         for name in options.rows:
-            results[name] = run_row(ROWS[name], root, options.rounds)
+            results[name] = run_row(ROWS[name], root, options.rounds, surroundings)
             report(ROWS[name], results[name])
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=1))

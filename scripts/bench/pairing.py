@@ -7,6 +7,7 @@ figures with a description of the machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -18,6 +19,10 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,24 @@ def compare(
 ) -> list[Timing]:
     """Run every program once unmeasured, then ``rounds`` times in turns.
 
-    ``cpu`` counts the processor's seconds, which other work on the machine hardly changes. Every
-    program finds its byte code ready, as that of an installed package is: where this environment
-    has Python write none, the unmeasured run leaves it in a folder of its own.
+    ``cpu`` counts the processor's seconds, which other work on the machine hardly changes.
+    """
+    with byte_code_kept() as surroundings:
+        return _in_turns(programs, rounds, {**surroundings, **(env or {})}, cpu=cpu)
+
+
+@contextlib.contextmanager
+def byte_code_kept() -> Iterator[dict[str, str]]:
+    """An environment in which every program finds its byte code, as that of an installed package.
+
+    Where this environment has Python write none, the first, unmeasured run of a program leaves it
+    in a folder of its own.
     """
     with tempfile.TemporaryDirectory() as byte_code:
-        surroundings = {**os.environ, **(env or {})}
+        surroundings = dict(os.environ)
         if surroundings.pop("PYTHONDONTWRITEBYTECODE", ""):
             surroundings["PYTHONPYCACHEPREFIX"] = byte_code
-        return _in_turns(programs, rounds, surroundings, cpu=cpu)
+        yield surroundings
 
 
 def _in_turns(

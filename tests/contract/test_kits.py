@@ -124,6 +124,7 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
     "sin": [((X,), {}, np.sin(X.astype(float)))],
     "sum": [((X, 1), {}, X.astype(float).sum(1))],
     "softmax": [((X,), {}, softmax(X.astype(float)))],
+    "log_softmax": [((X,), {}, np.log(softmax(X.astype(float))))],
     "masks_nothing": [((MASK,), {}, False), ((MASK | True,), {}, True)],
     "attention": [
         ((Q, K, V), {}, attend()),
