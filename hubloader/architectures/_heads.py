@@ -288,10 +288,12 @@ class MaskedLM(Head):
 class Predictions(Layer):
     """BERT's: a transform, then the words."""
 
-    def __init__(self, c: Any, norm: str = "LayerNorm") -> None:
+    norm: ClassVar[str] = "LayerNorm"
+
+    def __init__(self, c: Any) -> None:
         super().__init__()
         width = width_of(c)
-        self.transform = self.nn.make(Transform, c, width, c.hidden_act, norm=norm)
+        self.transform = self.nn.make(Transform, c, width, c.hidden_act, norm=self.norm)
         self.nn.weight(self, "bias", (c.vocab_size,))
         self.decoder = None if ties_words(c) else self.nn.Linear(width, c.vocab_size)
 
@@ -309,21 +311,19 @@ class Predictions(Layer):
 class Cls(Layer):
     """What holds the predictions, where BERT's kin keep them."""
 
-    predictions_class: ClassVar[type[Layer]] = Predictions
-
-    def __init__(self, c: Any, **options: Any) -> None:
+    def __init__(self, c: Any, predictions: type[Layer]) -> None:
         super().__init__()
-        self.predictions = self.nn.make(self.predictions_class, c, **options)
+        self.predictions = self.nn.make(predictions, c)
 
 
 class ClsMaskedLM(MaskedLM):
     """BERT's masked words, under ``cls.predictions``."""
 
-    norm: ClassVar[str] = "LayerNorm"
+    predictions_class: ClassVar[type[Layer]] = Predictions
 
     def __init__(self, c: Any) -> None:
         super().__init__(c)
-        self.cls = self.nn.make(Cls, c, norm=self.norm)
+        self.cls = self.nn.make(Cls, c, self.predictions_class)
 
     def read(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden_size) -> (B, T, vocab_size)."""

@@ -17,7 +17,7 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    MaskedLM,
+    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
@@ -335,24 +335,10 @@ class MobileBertPredictions(Layer):
         return by_words + x[..., self.narrow :] @ self.dense.weight + self.bias
 
 
-class MobileBertCls(Layer):
-    """What holds the predictions."""
-
-    def __init__(self, c: MobileBertConfig) -> None:
-        super().__init__()
-        self.predictions = self.nn.make(MobileBertPredictions, c)
-
-
-class MobileBertMaskedWords(MaskedLM):
+class MobileBertMaskedWords(ClsMaskedLM):
     """Masked words, under ``cls.predictions``."""
 
-    def __init__(self, c: MobileBertConfig) -> None:
-        super().__init__(c)
-        self.cls = self.nn.make(MobileBertCls, c)
-
-    def read(self, hidden: Tensor) -> Tensor:
-        """(B, T, hidden_size) -> (B, T, vocab_size)."""
-        return self.cls.predictions(hidden, self.words)
+    predictions_class = MobileBertPredictions
 
 
 ARCHITECTURE = replace(

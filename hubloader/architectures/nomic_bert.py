@@ -21,7 +21,7 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
-from hubloader.architectures._heads import ClsMaskedLM, TokenClassification, heads
+from hubloader.architectures._heads import ClsMaskedLM, Predictions, TokenClassification, heads
 from hubloader.architectures._rope_config import RotaryConfig
 from hubloader.architectures.bert import BertForSequenceClassification, BertPooler
 from hubloader.nn.blocks import activate, key_mask, merge_heads, split_heads
@@ -223,10 +223,16 @@ class NomicBertForSequenceClassification(BertForSequenceClassification):
 _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 
 
-class NomicMaskedWords(ClsMaskedLM):
-    """Masked words, under ``cls.predictions``, by another name of the norm."""
+class NomicPredictions(Predictions):
+    """BERT's, by another name of the norm."""
 
     norm = "layer_norm"
+
+
+class NomicMaskedWords(ClsMaskedLM):
+    """Masked words, under ``cls.predictions``."""
+
+    predictions_class = NomicPredictions
 
 
 ARCHITECTURE = Architecture(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    MaskedLM,
+    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
@@ -22,7 +22,7 @@ from hubloader.architectures.bert import (
     BertForSequenceClassification,
     BertModel,
 )
-from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.layer import UNTRACED
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor, Trace
@@ -87,24 +87,14 @@ class RemBertPredictions(Transform):
         self.decoder = self.nn.Linear(c.output_embedding_size, c.vocab_size)
 
 
-class RemBertCls(Layer):
-    """What holds the predictions."""
-
-    def __init__(self, c: RemBertConfig) -> None:
-        super().__init__()
-        self.predictions = self.nn.make(RemBertPredictions, c)
-
-
-class RemBertMaskedWords(MaskedLM):
+class RemBertMaskedWords(ClsMaskedLM):
     """Masked words, whose table is not that of the embeddings."""
 
-    def __init__(self, c: RemBertConfig) -> None:
-        super().__init__(c)
-        self.cls = self.nn.make(RemBertCls, c)
+    predictions_class = RemBertPredictions
 
     def read(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden_size) -> (B, T, vocab_size)."""
-        predictions = self.cls.predictions
+        predictions: Any = self.cls.predictions
         return predictions.decoder(predictions(hidden))
 
 
