@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_RANK",
     "MAX_TENSORS",
+    "WORDS",
     "Naming",
     "TensorTable",
     "WeightFile",
@@ -36,6 +37,23 @@ __all__ = [
 
 Naming = Literal["pt", "tf", "flax"]
 """Whose parameter names a file uses: PyTorch's, Keras' or Flax'."""
+
+WORDS = {
+    "float32": "F32",
+    "float64": "F64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "bool": "BOOL",
+}
+"""The dtype words of the names that numpy, PyTorch and Flax share."""
 
 MAX_TENSORS = 200_000  # the largest checkpoints in use hold some 60,000
 MAX_RANK = 16

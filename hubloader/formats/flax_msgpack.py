@@ -18,6 +18,7 @@ from hubloader.errors import CorruptFile, FormatError, UnsafeFile
 from hubloader.formats.base import (
     MAX_RANK,
     MAX_TENSORS,
+    WORDS,
     Naming,
     TensorTable,
     map_file,
@@ -36,21 +37,6 @@ __all__ = ["FlaxFile"]
 _MAX_DEPTH = 64
 _ARRAY = 1  # Flax' extension codes
 _CHUNKED = "__msgpack_chunked_array__"
-_DTYPES = {
-    "float32": "F32",
-    "float64": "F64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
-    "bool": "BOOL",
-}
 
 
 @dataclass(frozen=True)
@@ -202,9 +188,9 @@ class _Reader:
 
 
 def _array(value: Any) -> _Array:
-    if not isinstance(value, list) or len(value) != 3 or value[1] not in _DTYPES:
+    if not isinstance(value, list) or len(value) != 3 or value[1] not in WORDS:
         raise CorruptFile("an array has no shape, dtype and data")
-    shape, word, piece = value[0], _DTYPES[value[1]], value[2]
+    shape, word, piece = value[0], WORDS[value[1]], value[2]
     if not isinstance(shape, list) or len(shape) > MAX_RANK or not isinstance(piece, tuple):
         raise CorruptFile("an array has no usable shape")
     if not all(type(length) is int and length >= 0 for length in shape):

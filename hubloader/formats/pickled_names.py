@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CorruptFile, UnsafeFile
+from hubloader.formats.base import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,19 +34,7 @@ _STORAGES = {
     "UntypedStorage": "U8",
 }
 _DTYPES = {
-    "float32": "F32",
-    "float64": "F64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
+    **WORDS,
     "float8_e4m3fn": "F8_E4M3",
     "float8_e5m2": "F8_E5M2",
     "complex64": "C64",

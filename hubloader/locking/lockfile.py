@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CorruptFile, HubloaderError, IntegrityError, NotFound
 from hubloader.locking import _toml
+from hubloader.locking.drafts import replacing
 from hubloader.locking.values import Lock, LockedFile, LockedModel, check_name
 from hubloader.names import check_filename, check_revision, is_commit, is_etag
 from hubloader.types import CommitHash, RepoId
@@ -284,15 +285,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> bool:
                 return False
     except (FileNotFoundError, UnicodeDecodeError):
         pass
-    draft = f"{name}.{os.getpid()}.tmp"
-    try:
-        with open(draft, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, name)
-    except BaseException:
-        if os.path.exists(draft):
-            os.unlink(draft)
-        raise
+    with replacing(name) as draft, open(draft, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     return True

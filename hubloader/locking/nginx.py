@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from hubloader.errors import InvalidReference
 from hubloader.hub.headers import ERROR_CODE, ERROR_MESSAGE, REPO_COMMIT
 from hubloader.hub.urls import HubUrls
+from hubloader.locking.drafts import replacing
 from hubloader.locking.lockfile import write_text
 
 if TYPE_CHECKING:
@@ -163,15 +164,10 @@ def _place(source: str, target: str, file: LockedFile) -> None:
 
     if os.path.isfile(target) and os.path.getsize(target) == file.size:
         return
-    draft = f"{target}.{os.getpid()}.tmp"
-    shutil.copyfile(source, draft)
-    try:
+    with replacing(target) as draft:
+        shutil.copyfile(source, draft)
         check_digest(source, sha256_of(draft), file)
         os.chmod(draft, 0o644)
-        os.replace(draft, target)
-    finally:
-        if os.path.exists(draft):
-            os.unlink(draft)
 
 
 def _add_revision(site: _Site, model: LockedModel, revision: str) -> None:

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import DiskFull, IntegrityError, InvalidReference
+from hubloader.locking.drafts import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,9 +124,8 @@ def _refuse_without_room(models: list[LockedModel], folder: str, when: int) -> N
 def _copy(source: str, target: str, file: LockedFile, when: int) -> None:
     if os.path.isdir(target):
         raise InvalidReference(f"{target} is a folder where a file has to be")
-    draft = f"{target}.{os.getpid()}.tmp"
     content = hashlib.sha256()
-    try:
+    with replacing(target) as draft:
         with open(source, "rb") as reader, open(draft, "wb") as writer:
             while data := reader.read(_CHUNK):
                 content.update(data)
@@ -133,11 +133,6 @@ def _copy(source: str, target: str, file: LockedFile, when: int) -> None:
         check_digest(source, content.hexdigest(), file)
         os.chmod(draft, _FILE_MODE)
         os.utime(draft, (when, when))
-        os.replace(draft, target)
-    except BaseException:
-        if os.path.exists(draft):
-            os.unlink(draft)
-        raise
 
 
 def check_digest(source: str, sha256: str, file: LockedFile) -> None:
