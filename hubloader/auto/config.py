@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures import find
 from hubloader.auto.config_file import CONFIG_NAME, read_config
+from hubloader.auto.opening import open_files
 from hubloader.auto.select import find_architecture
-from hubloader.auto.source import asked_for, open_files, split_hub_arguments
+from hubloader.auto.source import asked_for, split_hub_arguments
 from hubloader.errors import UnknownArchitecture, about
 from hubloader.names import nearest, suggestion
 

@@ -25,9 +25,10 @@ from hubloader.auto.config import (
 )
 from hubloader.auto.head_tasks import HEADS
 from hubloader.auto.model_arguments import MODEL_KEYWORDS, ModelArguments, refuse_device
+from hubloader.auto.opening import open_files
 from hubloader.auto.placement import one_device, place
 from hubloader.auto.select import Selection, select
-from hubloader.auto.source import asked_for, open_files, split_hub_arguments
+from hubloader.auto.source import asked_for, split_hub_arguments
 from hubloader.auto.tasks import (
     NumpyEncoder,
     NumpySequenceClassifier,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubloader.auto.config_file import CONFIG_NAME, read_config
-from hubloader.auto.source import asked_for, open_files, split_hub_arguments
+from hubloader.auto.opening import open_files
+from hubloader.auto.source import asked_for, split_hub_arguments
 from hubloader.errors import CorruptFile, RemoteCodeRefused, UnknownTokenizer, UnsafeFile
 from hubloader.tokenizers.classes import class_for_model_type, class_named, class_names
 from hubloader.tokenizers.config import read_tokenizer_config

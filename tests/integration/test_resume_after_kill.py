@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from hubloader.auto.source import HubArguments, open_files
+from hubloader.auto.opening import open_files
+from hubloader.auto.source import HubArguments
 from hubloader.mirror import MirrorServer
 
 MIB = 2**20
@@ -23,7 +24,8 @@ SENT = 6 * MIB  # of each of the four ranges, before the server falls silent
 AGAIN = 8 * MIB  # what a resumed download may fetch a second time
 LOAD = """
 import sys
-from hubloader.auto.source import HubArguments, open_files
+from hubloader.auto.opening import open_files
+from hubloader.auto.source import HubArguments
 open_files("org/large", HubArguments(endpoint=sys.argv[1], cache_dir=sys.argv[2]),
            frozenset({"torch"}))
 """

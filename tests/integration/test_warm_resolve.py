@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hubloader.auto.source import HubArguments, open_files
+from hubloader.auto.opening import open_files
+from hubloader.auto.source import HubArguments
 from hubloader.mirror import MirrorServer
 
 NAME = "org/tiny"
@@ -27,7 +28,8 @@ def watch(event, arguments):
     if event in ("os.mkdir", "os.rename", "os.remove", "os.symlink", "os.link"):
         writes.append(event)
 sys.addaudithook(watch)
-from hubloader.auto.source import HubArguments, open_files
+from hubloader.auto.opening import open_files
+from hubloader.auto.source import HubArguments
 files = open_files(NAME, ARGUMENTS, frozenset({"tokenizer", "torch"}))
 paths = [str(files.path(name)) for name in ("config.json", "model.safetensors", "vocab.txt")]
 loaded = [name for name in SLOW if name in sys.modules]

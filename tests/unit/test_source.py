@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hubloader.auto.opening import open_files
 from hubloader.auto.source import (
     HubArguments,
     mode_of,
-    open_files,
     session_for,
     settings_for,
     split_hub_arguments,
