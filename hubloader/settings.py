@@ -342,6 +342,8 @@ def read_token(settings: Settings, token: str | bool | None = None) -> str | Non
 
 def _stored_token(path: Path) -> str | None:
     try:
-        return "".join(path.read_text(encoding="utf-8").split()) or None
+        descriptor = os.open(path, os.O_RDONLY)  # mostly not there: said sooner than open() does
     except (FileNotFoundError, PermissionError, NotADirectoryError):
         return None
+    with open(descriptor, encoding="utf-8") as file:
+        return "".join(file.read().split()) or None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from hubloader.architectures._config import Config
 from hubloader.architectures._entry import (
+    BEAM_ANSWERING,
+    DOCUMENT_ANSWERING,
     ENCODER,
     MASKED_LM,
     MULTIPLE_CHOICE,
@@ -20,6 +22,8 @@ from hubloader.architectures._entry import (
 )
 
 __all__ = [
+    "BEAM_ANSWERING",
+    "DOCUMENT_ANSWERING",
     "ENCODER",
     "MASKED_LM",
     "MULTIPLE_CHOICE",

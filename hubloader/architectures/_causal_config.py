@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubloader.architectures._config import MAX_ROWS, Config, size, token
+from hubloader.architectures._config import MAX_ROWS, Config, share, size, token
 
 __all__ = ["CausalConfig"]
 
@@ -17,11 +17,19 @@ class CausalConfig(Config):
 
     vocab_size: int = size(50257, most=MAX_ROWS)
     pad_token_id: int | None = token(None)
+    classifier_dropout: float | None = share(None)
 
     @property
     def looks_ahead(self) -> bool:
         """Whether a token sees those after it too: models of embeddings say so."""
         return not self.extra.get("is_causal", True)
+
+    @property
+    def head_dropout(self) -> float:
+        """A token classifier's: its own, or the hidden states' in a family that has it."""
+        own = self.classifier_dropout
+        hidden: float | None = getattr(self, "hidden_dropout", None) if own is None else own
+        return 0.1 if hidden is None else hidden
 
     @property
     def score_width(self) -> int:

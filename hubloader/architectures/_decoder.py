@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hubloader.architectures._decoder_config import SLIDING
 from hubloader.architectures._encoder import Encoder
-from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._entry import (
+    ENCODER,
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    Architecture,
+)
+from hubloader.architectures._heads import heads
 from hubloader.nn.blocks import (
     activate,
     backward_mask,
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
     from hubloader.architectures._config import Config
     from hubloader.architectures._decoder_config import DecoderConfig
+    from hubloader.architectures._heads import Head
     from hubloader.nn.layer import Kit, Tensor, Trace
     from hubloader.nn.rotary import Angles
 
@@ -313,18 +320,42 @@ def record(
     class_prefix: str,
     config: type[Config],
     classifier: type[DecoderForSequenceClassification],
+    *,
+    tokens: type[Head] | None = None,
+    answers: type[Head] | None = None,
+    answers_in: str | None = None,
     **more: Any,
 ) -> Architecture:
-    """Make a decoder's record: its body is the classifier's.
+    """Make a decoder's record: its body is the classifier's, for other heads too.
 
     Words' embeddings may be given in the place of words, but to Gemma's, which scales what it
     looked up.
+
+    Args:
+        model_type: what config.json calls it.
+        class_prefix: what transformers' class names begin with, ``"Llama"``.
+        config: reads config.json.
+        classifier: labels texts.
+        tokens: labels tokens.
+        answers: finds answers.
+        answers_in: where checkpoints that find answers have the body, where others have it not.
+        more: the record's other fields.
+
     """
+    whose = (classifier.__module__, class_prefix, classifier.body_class)
+    inside = answers_in or classifier.prefix
+    tasks = {
+        ENCODER: classifier.body_class,
+        SEQUENCE_CLASSIFICATION: classifier,
+        **heads(*whose, classifier.prefix, pooler=None, tokens=tokens),
+        **heads(*whose, inside, pooler=None, answers=answers),
+    }
     return Architecture(
         model_type=model_type,
         config=config,
         prefix=classifier.prefix,
+        prefixes={QUESTION_ANSWERING: inside} if answers_in else {},
         class_prefix=class_prefix,
-        tasks={ENCODER: classifier.body_class, SEQUENCE_CLASSIFICATION: classifier},
+        tasks=tasks,
         **{"takes_besides": ("inputs_embeds",), **more},
     )

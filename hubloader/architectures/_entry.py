@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hubloader.nn.layer import Layer
 
 __all__ = [
+    "BEAM_ANSWERING",
+    "DOCUMENT_ANSWERING",
     "ENCODER",
     "ENTRY_POINTS",
     "MASKED_LM",
@@ -39,6 +41,8 @@ ENCODER = "encoder"
 SEQUENCE_CLASSIFICATION = "sequence-classification"
 TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105  a token of text
 QUESTION_ANSWERING = "question-answering"
+BEAM_ANSWERING = "question-answering-by-beams"  # by class name alone: no Auto class chooses it
+DOCUMENT_ANSWERING = "document-question-answering"  # the same
 MASKED_LM = "masked-lm"
 MULTIPLE_CHOICE = "multiple-choice"
 ENTRY_POINTS = "hubloader.architectures"
@@ -48,6 +52,8 @@ _SUFFIXES = {
     SEQUENCE_CLASSIFICATION: "ForSequenceClassification",
     TOKEN_CLASSIFICATION: "ForTokenClassification",
     QUESTION_ANSWERING: "ForQuestionAnswering",
+    BEAM_ANSWERING: "ForQuestionAnswering",
+    DOCUMENT_ANSWERING: "ForQuestionAnswering",
     MASKED_LM: "ForMaskedLM",
     MULTIPLE_CHOICE: "ForMultipleChoice",
 }
@@ -65,6 +71,8 @@ class Architecture:
         tasks: task -> layer; ``"encoder"``, ``"sequence-classification"``, ….
         class_prefix: what transformers' class names begin with, ``"Bert"``.
         suffixes: task -> what a class name ends with, where it is not what it is elsewhere.
+        prefixes: task -> where the encoder sits inside that task's model, where it is not where it
+            sits in the others.
         renames: (regular expression, replacement) for checkpoint names that changed over the years,
             tried in order on every name (besides ``gamma``/``beta``, which hold for all families).
         splits: (regular expression, replacements) for arrays that older checkpoints join along
@@ -86,6 +94,7 @@ class Architecture:
     tasks: Mapping[str, type[Layer]]
     class_prefix: str
     suffixes: Mapping[str, str] = field(default_factory=dict)
+    prefixes: Mapping[str, str] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tied: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +107,10 @@ class Architecture:
         """Task -> transformers' class name: ``BertModel``, ``BertForSequenceClassification``."""
         suffixes = {**_SUFFIXES, **self.suffixes}
         return {task: f"{self.class_prefix}{suffixes[task]}" for task in self.tasks}
+
+    def prefix_of(self, task: str | None) -> str:
+        """Where the encoder sits inside a task's model."""
+        return self.prefixes.get(task or ENCODER, self.prefix)
 
     @property
     def config_name(self) -> str:

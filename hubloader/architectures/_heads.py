@@ -13,6 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._entry import (
+    BEAM_ANSWERING,
+    DOCUMENT_ANSWERING,
     MASKED_LM,
     MULTIPLE_CHOICE,
     QUESTION_ANSWERING,
@@ -36,6 +38,7 @@ __all__ = [
     "MultipleChoice",
     "PreClassifiedChoice",
     "QuestionAnswering",
+    "ScoredTokens",
     "SummaryMultipleChoice",
     "TokenClassification",
     "Transform",
@@ -56,6 +59,8 @@ def heads(  # noqa: PLR0913  one for each head
     answers: type[Head] | None = None,
     words: type[Head] | None = None,
     choices: type[Head] | None = None,
+    beams: type[Head] | None = None,
+    page_answers: type[Head] | None = None,
 ) -> dict[str, type[Layer]]:
     """Make a family's heads: classes of its module, by transformers' names.
 
@@ -70,6 +75,8 @@ def heads(  # noqa: PLR0913  one for each head
         answers: finds answers.
         words: finds masked words.
         choices: chooses.
+        beams: finds answers by beams; its class has the plain name then, as in transformers.
+        page_answers: finds answers on a page, as of a family whose words have a place there.
 
     Returns:
         Task -> layer.
@@ -77,7 +84,9 @@ def heads(  # noqa: PLR0913  one for each head
     """
     asked = {
         TOKEN_CLASSIFICATION: (tokens, "ForTokenClassification", pooler),
-        QUESTION_ANSWERING: (answers, "ForQuestionAnswering", pooler),
+        QUESTION_ANSWERING: (answers, f"ForQuestionAnswering{'Simple' if beams else ''}", pooler),
+        BEAM_ANSWERING: (beams, "ForQuestionAnswering", pooler),
+        DOCUMENT_ANSWERING: (page_answers, "ForQuestionAnswering", pooler),
         MASKED_LM: (words, "ForMaskedLM", pooler),
         MULTIPLE_CHOICE: (choices, "ForMultipleChoice", None),
     }
@@ -98,11 +107,13 @@ class Head(Layer):
     """What stands on a body; its ``forward`` takes what the body's takes.
 
     ``pools`` is what the body is told about its pooler; None for a body that knows of none.
+    ``besides`` are the inputs that the head has for itself, each given by name or None.
     """
 
     model_class: ClassVar[type[Layer]]
     prefix: ClassVar[str]
     pools: ClassVar[bool | None] = False
+    besides: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Show the body's arguments as the head's own."""
@@ -136,7 +147,13 @@ def _taking(cls: type[Head], body: type[Layer]) -> Any:
     def forward(self: Head, *inputs: Tensor, **named: Any) -> Tensor:
         return computes(self, *inputs, **named)
 
-    forward.__signature__ = inspect.signature(body.forward)  # type: ignore[attr-defined]  # may be set
+    taken = inspect.signature(body.forward)
+    by_name = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in cls.besides
+    ]
+    both = taken.replace(parameters=[*taken.parameters.values(), *by_name])
+    forward.__signature__ = both  # type: ignore[attr-defined]  # may be set
     forward.__doc__ = computes.__doc__
     return forward
 
@@ -144,14 +161,22 @@ def _taking(cls: type[Head], body: type[Layer]) -> Any:
 class TokenClassification(Head):
     """Hidden states -> logits of every token: (B, T, num_labels)."""
 
+    layer_name: ClassVar[str] = "classifier"
+
     def __init__(self, c: Any) -> None:
         super().__init__(c)
         self.dropout = self.nn.Dropout(getattr(c, "head_dropout", 0.0))
-        self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
+        setattr(self, self.layer_name, self.nn.Linear(c.hidden_size, c.num_labels))
 
     def read(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden_size) -> (B, T, num_labels)."""
-        return self.classifier(self.dropout(hidden))
+        return getattr(self, self.layer_name)(self.dropout(hidden))
+
+
+class ScoredTokens(TokenClassification):
+    """The same, by the name that most decoders have for it."""
+
+    layer_name = "score"
 
 
 class QuestionAnswering(Head):
@@ -159,7 +184,7 @@ class QuestionAnswering(Head):
 
     def __init__(self, c: Any) -> None:
         super().__init__(c)
-        self.qa_outputs = self.nn.Linear(c.hidden_size, 2)
+        self.qa_outputs = self.nn.Linear(getattr(c, "score_width", c.hidden_size), 2)
 
     def read(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden_size) -> (B, T, 2)."""

@@ -1,4 +1,4 @@
-"""What models with an encoder and a decoder have in common: inputs, and the head at the last end.
+"""What models with an encoder and a decoder have in common: inputs, and their heads.
 
 Source: transformers 5.23, ``modeling_bart.py``, ``modeling_t5.py``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._heads import MaskedLM, ties_words
 from hubloader.nn.layer import UNTRACED, Layer
 from hubloader.nn.picking import last_marked
 
@@ -16,11 +17,24 @@ if TYPE_CHECKING:
 
     from hubloader.nn.layer import Kit, Tensor, Trace
 
-__all__ = ["Seq2SeqForSequenceClassification", "Seq2SeqModel", "shifted", "tied_words"]
+__all__ = [
+    "Seq2SeqForSequenceClassification",
+    "Seq2SeqMaskedLM",
+    "Seq2SeqModel",
+    "shifted",
+    "tied_words",
+]
 
 
 def shifted(nn: Kit, input_ids: Tensor, first: Any) -> Tensor:
-    """Move each text one place to the right, behind ``first``: an id, or one each (B, 1)."""
+    """Move each text one place to the right, behind ``first``: an id, or one each (B, 1).
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    if first is None:
+        raise ValueError("the model's config has no decoder_start_token_id")
     # by index, not by cutting the end off: an exported graph then takes texts of any length
     places = nn.arange(nn.shape(input_ids)[1], input_ids)
     columns = nn.transpose(nn.cast_int(input_ids), (1, 0))
@@ -100,11 +114,6 @@ class Seq2SeqForSequenceClassification(Layer):
         )
         self.end = c.eos_token_id
 
-    def body_ids(self, input_ids: Tensor) -> Tensor:
-        """What the decoder reads, if it is not told: (B, T)."""
-        body: Seq2SeqModel = getattr(self, self.prefix)
-        return body.decoder_ids(input_ids)
-
     def forward(
         self,
         input_ids: Tensor,
@@ -115,9 +124,55 @@ class Seq2SeqForSequenceClassification(Layer):
         trace: Trace = UNTRACED,
     ) -> Tensor:
         """(B, T) -> (B, num_labels)."""
-        if decoder_input_ids is None:
-            decoder_input_ids = self.body_ids(input_ids)
         body = getattr(self, self.prefix)
         given = (input_ids, attention_mask, decoder_input_ids, decoder_attention_mask)
         hidden = body(*given, trace=trace)
         return self.classification_head(last_marked(self.nn, hidden, input_ids, self.end))
+
+
+class Seq2SeqMaskedLM(MaskedLM):
+    """Logits of every word at every place of the text, which the decoder writes whole again.
+
+    input_ids (B, S), decoder_input_ids (B, T) -> (B, T, vocab_size).
+    """
+
+    pools = None
+
+    if TYPE_CHECKING:
+        final_logits_bias: Tensor
+
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        nn = self.nn
+        nn.weight(self, "final_logits_bias", (1, c.vocab_size), trained=False)
+        self.lm_head = None if ties_words(c) else nn.Linear(c.d_model, c.vocab_size, bias=False)
+        self.padding = c.pad_token_id
+
+    @property
+    def words(self) -> Any:
+        """The table of words."""
+        return self.body.shared
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) -> (B, T, vocab_size)."""
+        if self.lm_head is None:
+            return self.nn.unembed(hidden, self.words) + self.final_logits_bias
+        return self.lm_head(hidden) + self.final_logits_bias
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """What the decoder reads where it is told what to write: that, behind a first token.
+
+        Labels of -100, which count nothing, are padding there.
+
+        Raises:
+            ValueError: the config has no padding token.
+
+        """
+        if self.padding is None:
+            raise ValueError("the model's config has no pad_token_id")
+        nn = self.nn
+        left_out = nn.cast_int(labels == -100)
+        ids: Tensor = self.body.decoder_ids(
+            nn.cast_int(labels) * (1 - left_out) + self.padding * left_out
+        )
+        return ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import (
     MAX_LAYERS,
@@ -15,9 +15,16 @@ from hubloader.architectures._config import (
     size,
     token,
 )
-from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._entry import (
+    ENCODER,
+    MASKED_LM,
+    SEQUENCE_CLASSIFICATION,
+    Architecture,
+)
+from hubloader.architectures._heads import QuestionAnswering, heads
 from hubloader.architectures._seq2seq import (
     Seq2SeqForSequenceClassification,
+    Seq2SeqMaskedLM,
     Seq2SeqModel,
     shifted,
     tied_words,
@@ -254,14 +261,18 @@ class BartModel(Seq2SeqModel):
         super().__init__()
         nn = self.nn
         self.shared = nn.Embedding(c.vocab_size, c.d_model, padding_idx=c.pad_token_id)
-        self.encoder = nn.make(BartEncoder, c, self.shared)
-        self.decoder = nn.make(BartDecoder, c, self.shared)
+        self.encoder = nn.make(BartEncoder, c, self.words(c))
+        self.decoder = nn.make(BartDecoder, c, self.words(c))
         self.first = c.decoder_start_token_id
+
+    def words(self, c: BartConfig) -> Any:
+        """Return the table of words of one half: the common one, unless the config says not so."""
+        if c.extra.get("tie_word_embeddings", True):
+            return self.shared
+        return self.nn.Embedding(c.vocab_size, c.d_model, padding_idx=c.pad_token_id)
 
     def decoder_ids(self, input_ids: Tensor) -> Tensor:
         """What the decoder reads, if it is not told: the text itself, behind a first token."""
-        if self.first is None:
-            raise ValueError("the model's config has no decoder_start_token_id")
         return shifted(self.nn, input_ids, self.first)
 
 
@@ -276,7 +287,21 @@ ARCHITECTURE = Architecture(
     config=BartConfig,
     prefix="model",
     class_prefix="Bart",
-    tasks={ENCODER: BartModel, SEQUENCE_CLASSIFICATION: BartForSequenceClassification},
+    suffixes={MASKED_LM: "ForConditionalGeneration"},
+    tasks={
+        ENCODER: BartModel,
+        SEQUENCE_CLASSIFICATION: BartForSequenceClassification,
+        **heads(
+            __name__,
+            "Bart",
+            BartModel,
+            "model",
+            pooler=None,
+            answers=QuestionAnswering,
+            words=Seq2SeqMaskedLM,
+        ),
+    },
     tied=tied_words("model"),
+    ignored_missing=("^final_logits_bias$",),
     ignored_unexpected=(r"(en|de)coder\.version$",),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import (
     MAX_LAYERS,
@@ -209,6 +210,40 @@ class BertEncoder(Layer):
             x = layer(x, mask, trace)
             trace.hidden(x)
         return x
+
+
+def encoder_by(
+    module: str,
+    class_prefix: str,
+    self_class: type[Layer],
+    *,
+    layer: type[BertLayer] = BertLayer,
+    encoder: type[BertEncoder] = BertEncoder,
+) -> type[BertEncoder]:
+    """Make the stack of a family whose tokens look at each other in their own way.
+
+    Args:
+        module: the family's ``__name__``; the classes are put there, so that they can be pickled.
+        class_prefix: what transformers' class names begin with, ``"BigBird"``.
+        self_class: how they look: what stands in the place of ``BertSelfAttention``.
+        layer: what the family's layer is besides.
+        encoder: what its stack is besides.
+
+    Returns:
+        ``BigBirdEncoder``, of ``BigBirdLayer``, of ``BigBirdAttention``.
+
+    """
+    found: Any = self_class
+    for suffix, base, part in (
+        ("Attention", BertAttention, "self_class"),
+        ("Layer", layer, "attention_class"),
+        ("Encoder", encoder, "layer_class"),
+    ):
+        own = {part: found, "__module__": module, "__doc__": base.__doc__}
+        found = type(f"{class_prefix}{suffix}", (base,), own)
+        setattr(sys.modules[module], found.__name__, found)
+    made: type[BertEncoder] = found
+    return made
 
 
 class BertPooler(Layer):

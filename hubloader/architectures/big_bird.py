@@ -10,27 +10,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hubloader.architectures import bert
-from hubloader.architectures._config import MAX_ROWS, activation, flag, size, word
+from hubloader.architectures._config import MAX_ROWS, activation, flag, size, token, word
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures._heads import ClsMaskedLM, MultipleChoice, TokenClassification, heads
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    Head,
+    MultipleChoice,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
-    BertAttention,
     BertConfig,
     BertEmbeddings,
-    BertEncoder,
-    BertLayer,
+    BertIntermediate,
     BertModel,
+    BertResidual,
     BertSelfAttention,
+    encoder_by,
 )
 from hubloader.architectures.roberta import (
     ConfiguredClassificationHead,
     RobertaForSequenceClassification,
 )
 from hubloader.nn.blocks import each_block, in_blocks, merge_heads, split_heads, with_neighbours
-from hubloader.nn.layer import UNTRACED, Trace
+from hubloader.nn.layer import UNTRACED, Layer, Trace
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor
@@ -48,6 +54,7 @@ class BigBirdConfig(BertConfig):
     rescale_embeddings: bool = flag(False)
     block_size: int = size(64)
     num_random_blocks: int = size(3, most=1023)
+    sep_token_id: int | None = token(66)
 
     @property
     def longest_whole(self) -> int | None:
@@ -172,29 +179,11 @@ class BigBirdSelfAttention(BertSelfAttention):
         return context * nn.cast_like(real | ~is_long, context)
 
 
-class BigBirdAttention(BertAttention):
-    """Self-attention and its residual."""
-
-    self_class = BigBirdSelfAttention
-
-
-class BigBirdLayer(BertLayer):
-    """Attention, then the feed-forward network."""
-
-    attention_class = BigBirdAttention
-
-
-class BigBirdEncoder(BertEncoder):
-    """The stack of layers."""
-
-    layer_class = BigBirdLayer
-
-
 class BigBirdModel(BertModel):
     """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
 
     embeddings_class = BigBirdEmbeddings
-    encoder_class = BigBirdEncoder
+    encoder_class = encoder_by(__name__, "BigBird", BigBirdSelfAttention)
 
     def __init__(self, c: BigBirdConfig, *, pooler: bool = True) -> None:
         super().__init__(c, pooler=False)
@@ -217,6 +206,70 @@ class BigBirdForSequenceClassification(RobertaForSequenceClassification):
         self.bert = self.nn.make(BigBirdModel, c)  # checkpoints have the pooler, unused as it is
 
 
+class BigBirdAnswers(Layer):
+    """One more feed-forward network, then how well an answer begins and ends with each token."""
+
+    def __init__(self, c: BigBirdConfig) -> None:
+        super().__init__()
+        self.dropout = self.nn.Dropout(c.hidden_dropout_prob)
+        self.intermediate = self.nn.make(BertIntermediate, c)
+        self.output = self.nn.make(BertResidual, c.intermediate_size, c)
+        self.qa_outputs = self.nn.Linear(c.hidden_size, 2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, T, 2)."""
+        wide = self.intermediate(self.dropout(hidden))
+        return self.qa_outputs(self.output(wide, hidden))
+
+
+class BigBirdQuestionAnswering(Head):
+    """Answers that lie behind the question: (B, T, 2), a million less for its own tokens.
+
+    A question ends with the first separator, or has ``question_lengths`` (B,) tokens; the first
+    token may still be the answer, that there is none. Where token types are not given, all behind
+    the question are of the second.
+    """
+
+    besides: ClassVar[tuple[str, ...]] = ("question_lengths",)
+
+    def __init__(self, c: BigBirdConfig) -> None:
+        super().__init__(c)
+        self.qa_classifier = self.nn.make(BigBirdAnswers, c)
+        self.separator = -1 if c.sep_token_id is None else c.sep_token_id
+
+    def asks(self, input_ids: Tensor, question_lengths: Tensor | None) -> Tensor:
+        """Which tokens are the question's, int 0 or 1: (B, T)."""
+        nn = self.nn
+        place = nn.cast_int(nn.arange(nn.shape(input_ids)[1], input_ids))[None]
+        if question_lengths is not None:
+            length = nn.cast_int(nn.reshape(question_lengths, (-1, 1)))
+        else:
+            ends = nn.cast_int(input_ids == self.separator)
+            before = nn.cast_int(nn.cumsum(ends, 1) == 0)
+            found = nn.clip(nn.sum(ends, 1), 0, 1)[:, None]
+            length = nn.sum(before, 1)[:, None] * found + 1  # without a separator, the first token
+        return nn.cast_int(place < length)
+
+    def forward(
+        self,
+        *inputs: Tensor,
+        trace: Trace = UNTRACED,
+        question_lengths: Tensor | None = None,
+        **named: Tensor | None,
+    ) -> Tensor:
+        """(B, T) -> (B, T, 2)."""
+        nn = self.nn
+        given = {**dict(zip(_INPUTS, inputs, strict=False)), **named}
+        question = self.asks(given["input_ids"], question_lengths)
+        if given.get("token_type_ids") is None:
+            given["token_type_ids"] = 1 - question
+        logits = self.qa_classifier(self.body(**given, trace=trace))
+        behind = nn.cast_int(nn.arange(nn.shape(question)[1], question) > 0)[None]
+        return logits - nn.cast_like(question * behind, logits)[:, :, None] * 1e6
+
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
 ARCHITECTURE = replace(
     bert.ARCHITECTURE,
     model_type="big_bird",
@@ -235,5 +288,6 @@ ARCHITECTURE = replace(
             words=ClsMaskedLM,
             choices=MultipleChoice,
         ),
+        **heads(__name__, "BigBird", BigBirdModel, "bert", answers=BigBirdQuestionAnswering),
     },
 )

@@ -16,6 +16,7 @@ from hubloader.architectures._decoder import (
     split_fused,
 )
 from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification
 from hubloader.nn.blocks import alibi_slopes, merge_heads
 from hubloader.nn.layer import UNTRACED, Layer
 from hubloader.nn.picking import token_numbers
@@ -63,6 +64,12 @@ class BloomConfig(CausalConfig):
     def faults(self) -> list[str]:
         """Heads divide the width."""
         return [*super().faults(), *self.must_divide("hidden_size", "n_head")]
+
+    def beyond(self) -> list[str]:
+        """Sums are made at once: in slices, transformers leaves out their biases."""
+        sliced = self.extra.get("slow_but_exact") and self.extra.get("pretraining_tp", 1) != 1
+        slices = ["slow_but_exact: sums in slices are not implemented here"] if sliced else []
+        return [*super().beyond(), *slices]
 
 
 class BloomAttention(Layer):
@@ -162,4 +169,11 @@ class BloomForSequenceClassification(DecoderForSequenceClassification):
     body_class = BloomModel
 
 
-ARCHITECTURE = record("bloom", "Bloom", BloomConfig, BloomForSequenceClassification)
+ARCHITECTURE = record(
+    "bloom",
+    "Bloom",
+    BloomConfig,
+    BloomForSequenceClassification,
+    tokens=TokenClassification,
+    answers=QuestionAnswering,
+)

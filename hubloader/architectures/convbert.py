@@ -16,14 +16,13 @@ from hubloader.architectures._heads import (
     heads,
 )
 from hubloader.architectures.bert import (
-    BertAttention,
     BertConfig,
-    BertEncoder,
     BertIntermediate,
     BertLayer,
-    BertModel,
     BertResidual,
+    encoder_by,
 )
+from hubloader.architectures.electra import ElectraModel
 from hubloader.architectures.roberta import (
     ConfiguredClassificationHead,
     RobertaForSequenceClassification,
@@ -132,12 +131,6 @@ class ConvBertSelfAttention(Layer):
         return nn.reshape(nn.transpose(both, (0, 2, 1, 3)), (b, t, heads * d))
 
 
-class ConvBertAttention(BertAttention):
-    """Both kinds of heads, and the residual."""
-
-    self_class = ConvBertSelfAttention
-
-
 class GroupedLinear(Layer):
     """A projection of each group of channels by itself."""
 
@@ -183,10 +176,8 @@ class ConvBertOutput(BertResidual):
         self.dense = _linear(self.nn, n_in, c.hidden_size, c)
 
 
-class ConvBertLayer(BertLayer):
-    """Attention, then the feed-forward network."""
-
-    attention_class = ConvBertAttention
+class GroupedLayer(BertLayer):
+    """Attention, then the feed-forward network, by groups."""
 
     def __init__(self, c: ConvBertConfig) -> None:
         super().__init__(c)
@@ -194,27 +185,10 @@ class ConvBertLayer(BertLayer):
         self.output = self.nn.make(ConvBertOutput, c.intermediate_size, c)
 
 
-class ConvBertEncoder(BertEncoder):
-    """The stack of layers."""
-
-    layer_class = ConvBertLayer
-
-
-class ConvBertModel(BertModel):
+class ConvBertModel(ElectraModel):
     """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
 
-    encoder_class = ConvBertEncoder
-
-    def __init__(self, c: ConvBertConfig, *, pooler: bool = False) -> None:
-        super().__init__(c, pooler=pooler)
-        narrow = c.embedding_size != c.hidden_size
-        self.embeddings_project = (
-            self.nn.Linear(c.embedding_size, c.hidden_size) if narrow else self.nn.Identity()
-        )
-
-    def embed(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        """(B, T) -> (B, T, hidden_size)."""
-        return self.embeddings_project(self.embeddings(input_ids, token_type_ids))
+    encoder_class = encoder_by(__name__, "ConvBert", ConvBertSelfAttention, layer=GroupedLayer)
 
 
 class ConvBertForSequenceClassification(RobertaForSequenceClassification):

@@ -48,13 +48,16 @@ class ElectraConfig(BertConfig):
 
 
 class ElectraModel(BertModel):
-    """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
+    """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size).
 
-    def __init__(self, c: ElectraConfig, *, pooler: bool = False) -> None:
+    Embeddings that are narrower than the layers are widened between the two.
+    """
+
+    def __init__(self, c: BertConfig, *, pooler: bool = False) -> None:
         super().__init__(c, pooler=pooler)
-        narrow = c.embedding_size != c.hidden_size
+        narrow = c.embedding_width != c.hidden_size
         self.embeddings_project = (
-            self.nn.Linear(c.embedding_size, c.hidden_size) if narrow else self.nn.Identity()
+            self.nn.Linear(c.embedding_width, c.hidden_size) if narrow else self.nn.Identity()
         )
 
     def embed(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:

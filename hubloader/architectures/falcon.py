@@ -24,6 +24,7 @@ from hubloader.architectures._decoder import (
     split_fused,
 )
 from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification
 from hubloader.architectures._rope_config import RotaryConfig
 from hubloader.nn.blocks import alibi_slopes, merge_heads, repeat_heads
 from hubloader.nn.layer import UNTRACED, Layer
@@ -237,4 +238,11 @@ class FalconForSequenceClassification(DecoderForSequenceClassification):
     body_class = FalconModel
 
 
-ARCHITECTURE = record("falcon", "Falcon", FalconConfig, FalconForSequenceClassification)
+ARCHITECTURE = record(
+    "falcon",
+    "Falcon",
+    FalconConfig,
+    FalconForSequenceClassification,
+    tokens=TokenClassification,
+    answers=QuestionAnswering,
+)

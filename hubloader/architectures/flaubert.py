@@ -14,6 +14,7 @@ from hubloader.architectures._heads import (
     heads,
 )
 from hubloader.architectures.xlm import (
+    XLMBeamAnswers,
     XLMConfig,
     XLMForSequenceClassification,
     XLMMaskedWords,
@@ -61,6 +62,7 @@ ARCHITECTURE = replace(
             answers=QuestionAnswering,
             words=XLMMaskedWords,
             choices=SummaryMultipleChoice,
+            beams=XLMBeamAnswers,
         ),
     },
 )

@@ -15,6 +15,7 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._decoder import Decoder, DecoderForSequenceClassification, record
 from hubloader.architectures._decoder_config import DecoderConfig
+from hubloader.architectures._heads import ScoredTokens
 
 _TANH = "gelu_pytorch_tanh"
 
@@ -76,5 +77,10 @@ class GemmaForSequenceClassification(DecoderForSequenceClassification):
 
 
 ARCHITECTURE = record(
-    "gemma", "Gemma", GemmaConfig, GemmaForSequenceClassification, takes_besides=()
+    "gemma",
+    "Gemma",
+    GemmaConfig,
+    GemmaForSequenceClassification,
+    takes_besides=(),
+    tokens=ScoredTokens,
 )

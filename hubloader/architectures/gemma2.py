@@ -21,6 +21,7 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._decoder_config import FULL, SLIDING, layer_types
+from hubloader.architectures._heads import ScoredTokens
 from hubloader.architectures.gemma import GemmaConfig
 
 if TYPE_CHECKING:
@@ -99,5 +100,10 @@ class Gemma2ForSequenceClassification(DecoderForSequenceClassification):
 
 
 ARCHITECTURE = record(
-    "gemma2", "Gemma2", Gemma2Config, Gemma2ForSequenceClassification, takes_besides=()
+    "gemma2",
+    "Gemma2",
+    Gemma2Config,
+    Gemma2ForSequenceClassification,
+    takes_besides=(),
+    tokens=ScoredTokens,
 )

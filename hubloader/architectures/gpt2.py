@@ -23,6 +23,7 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification
 from hubloader.nn.blocks import activate, check_length, merge_heads, split_heads
 from hubloader.nn.layer import UNTRACED, Layer
 
@@ -247,4 +248,6 @@ ARCHITECTURE = record(
     GPT2Config,
     GPT2ForSequenceClassification,
     ignored_unexpected=(r"\.attn\.(masked_)?bias$",),
+    tokens=TokenClassification,
+    answers=QuestionAnswering,
 )

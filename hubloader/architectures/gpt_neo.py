@@ -17,6 +17,7 @@ from hubloader.architectures._config import (
     size,
 )
 from hubloader.architectures._decoder import PlainMLP, View, record
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification
 from hubloader.architectures.gpt2 import GPT2Block, GPT2ForSequenceClassification, GPT2Model
 from hubloader.nn.blocks import backward_mask, key_mask, merge_heads, split_heads
 from hubloader.nn.layer import Layer
@@ -66,6 +67,7 @@ class GPTNeoConfig(CausalConfig):
     resid_dropout: float = share(0.0)
     embed_dropout: float = share(0.0)
     attention_dropout: float = share(0.0)
+    classifier_dropout: float = share(0.1)
     layer_norm_epsilon: float = amount(1e-5, positive=False)
 
     @property
@@ -205,4 +207,6 @@ ARCHITECTURE = record(
     GPTNeoConfig,
     GPTNeoForSequenceClassification,
     ignored_unexpected=(r"\.attention\.(masked_)?bias$",),
+    tokens=TokenClassification,
+    answers=QuestionAnswering,
 )

@@ -24,6 +24,7 @@ from hubloader.architectures._decoder import (
     split_fused,
 )
 from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification
 from hubloader.architectures._rope_config import RotaryConfig
 from hubloader.nn.blocks import merge_heads
 from hubloader.nn.layer import UNTRACED, Layer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hubloader.nn.layer import Tensor, Trace
+    from hubloader.nn.rotary import Rope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ class GPTNeoXConfig(RotaryConfig):
     hidden_act: str = activation("gelu")
     attention_dropout: float = share(0.0)
     hidden_dropout: float = share(0.0)
+    classifier_dropout: float = share(0.1)
     max_position_embeddings: int = size(2048, most=MAX_ROWS)
     layer_norm_eps: float = amount(1e-5, positive=False)
     use_parallel_residual: bool = flag(True)
@@ -65,6 +68,10 @@ class GPTNeoXConfig(RotaryConfig):
     def default_theta(self) -> float:  # type: ignore[override]  # here a key says it
         """The base of the angles, by this family's name."""
         return self.rotary_emb_base or 10_000.0
+
+    def rope_from(self, given: Mapping[str, Any], theta: float | None = None) -> Rope:
+        """Read one flat table; outside of it the base goes by this family's name alone."""
+        return super().rope_from({"rope_theta": self.default_theta, **given}, theta)
 
     def share_of(self, given: Mapping[str, Any]) -> float:
         """Which share of a head's numbers is turned, by this family's name."""
@@ -166,4 +173,6 @@ ARCHITECTURE = record(
     GPTNeoXConfig,
     GPTNeoXForSequenceClassification,
     ignored_unexpected=(r"\.attention\.(masked_)?bias$",),
+    tokens=TokenClassification,
+    answers=QuestionAnswering,
 )

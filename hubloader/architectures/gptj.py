@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, share, size
 from hubloader.architectures._decoder import PlainMLP, View, causal_mask, record
+from hubloader.architectures._heads import QuestionAnswering
 from hubloader.architectures.gpt2 import GPT2Config, GPT2ForSequenceClassification, GPT2Model
 from hubloader.nn.blocks import merge_heads, split_heads
 from hubloader.nn.layer import Layer
@@ -130,4 +131,5 @@ ARCHITECTURE = record(
     GPTJConfig,
     GPTJForSequenceClassification,
     ignored_unexpected=(r"\.attn\.((masked_)?bias|embed_positions)$",),
+    answers=QuestionAnswering,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import MAX_ROWS, activation, share, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
@@ -18,6 +18,8 @@ from hubloader.architectures.nomic_bert import (
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hubloader.nn.layer import Tensor
 
 
@@ -26,6 +28,7 @@ class GteConfig(NomicBertConfig):
     """Source: transformers 5.23, ``configuration_gte.py``."""
 
     default_theta = 160_000.0
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     vocab_size: int = size(250048, most=MAX_ROWS)
     hidden_act: str = activation("gelu")

@@ -7,7 +7,7 @@ either; without them this is the model that was pre-trained.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hubloader.architectures._config import (
     MAX_LAYERS,
@@ -31,6 +31,8 @@ from hubloader.nn.blocks import activate
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hubloader.nn.layer import Tensor
 
 
@@ -39,6 +41,7 @@ class JinaEmbeddingsV3Config(NomicBertConfig):
     """Source: transformers 5.23, ``configuration_jina_embeddings_v3.py``."""
 
     default_theta = 20_000.0
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     vocab_size: int = size(250002, most=MAX_ROWS)
     hidden_size: int = size(1024)

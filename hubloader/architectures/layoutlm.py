@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures._heads import ClsMaskedLM, TokenClassification, heads
+from hubloader.architectures._heads import (
+    ClsMaskedLM,
+    QuestionAnswering,
+    TokenClassification,
+    heads,
+)
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -132,6 +137,7 @@ ARCHITECTURE = replace(
             pooler=True,
             tokens=TokenClassification,
             words=ClsMaskedLM,
+            page_answers=QuestionAnswering,
         ),
     },
 )

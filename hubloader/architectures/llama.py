@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hubloader.architectures._config import flag
 from hubloader.architectures._decoder import Decoder, DecoderForSequenceClassification, record
 from hubloader.architectures._decoder_config import DecoderConfig
+from hubloader.architectures._heads import QuestionAnswering, ScoredTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,4 +38,12 @@ class LlamaForSequenceClassification(DecoderForSequenceClassification):
     body_class = LlamaModel
 
 
-ARCHITECTURE = record("llama", "Llama", LlamaConfig, LlamaForSequenceClassification)
+ARCHITECTURE = record(
+    "llama",
+    "Llama",
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    tokens=ScoredTokens,
+    answers=QuestionAnswering,
+    answers_in="transformer",
+)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bart
 from hubloader.architectures._config import token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures._seq2seq import Seq2SeqForSequenceClassification, shifted
+from hubloader.architectures._heads import QuestionAnswering, heads
+from hubloader.architectures._seq2seq import (
+    Seq2SeqForSequenceClassification,
+    Seq2SeqMaskedLM,
+    shifted,
+)
 from hubloader.architectures.bart import BartConfig, BartModel
 from hubloader.nn.picking import take_tokens
 
@@ -55,5 +60,17 @@ class MBartForSequenceClassification(Seq2SeqForSequenceClassification):
 ARCHITECTURE = replace(
     bart.ARCHITECTURE.renamed("mbart", "MBart"),
     config=MBartConfig,
-    tasks={ENCODER: MBartModel, SEQUENCE_CLASSIFICATION: MBartForSequenceClassification},
+    tasks={
+        ENCODER: MBartModel,
+        SEQUENCE_CLASSIFICATION: MBartForSequenceClassification,
+        **heads(
+            __name__,
+            "MBart",
+            MBartModel,
+            "model",
+            pooler=None,
+            answers=QuestionAnswering,
+            words=Seq2SeqMaskedLM,
+        ),
+    },
 )

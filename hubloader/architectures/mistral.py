@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hubloader.architectures._config import MAX_ROWS, optional, size
 from hubloader.architectures._decoder import Decoder, DecoderForSequenceClassification, record
 from hubloader.architectures._decoder_config import FULL, SLIDING, DecoderConfig
+from hubloader.architectures._heads import QuestionAnswering, ScoredTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,4 +40,11 @@ class MistralForSequenceClassification(DecoderForSequenceClassification):
     body_class = MistralModel
 
 
-ARCHITECTURE = record("mistral", "Mistral", MistralConfig, MistralForSequenceClassification)
+ARCHITECTURE = record(
+    "mistral",
+    "Mistral",
+    MistralConfig,
+    MistralForSequenceClassification,
+    tokens=ScoredTokens,
+    answers=QuestionAnswering,
+)

@@ -7,7 +7,7 @@ other names; both are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import (
     MAX_LAYERS,
@@ -29,6 +29,10 @@ from hubloader.nn.layer import UNTRACED, Layer
 from hubloader.nn.rotary import Rotary, turn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Self
+
     from hubloader.nn.layer import Tensor, Trace
     from hubloader.nn.rotary import Angles
 
@@ -38,6 +42,16 @@ class NomicBertConfig(RotaryConfig):
     """Source: transformers 5.23, ``configuration_nomic_bert.py``."""
 
     default_theta = 1000.0
+    aliases: ClassVar[Mapping[str, str]] = {
+        "n_embd": "hidden_size",
+        "n_layer": "num_hidden_layers",
+        "n_head": "num_attention_heads",
+        "n_inner": "intermediate_size",
+        "n_positions": "max_position_embeddings",
+        "layer_norm_epsilon": "layer_norm_eps",
+        "rotary_emb_base": "rope_theta",
+    }
+    """As the repository's own code wrote them."""
 
     vocab_size: int = size(30528, most=MAX_ROWS)
     hidden_size: int = size(768)
@@ -53,6 +67,15 @@ class NomicBertConfig(RotaryConfig):
     pad_token_id: int | None = token(0)
     classifier_dropout: float | None = share(None)
     head_dim: int | None = optional(size(64))
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Read a config.json; by its old names, null is what is usual, four times the width."""
+        given = {k: v for k, v in raw.items() if v is not None or k not in cls.aliases}
+        width = raw.get("n_embd")
+        if "n_inner" in raw and "n_inner" not in given and isinstance(width, int):
+            given["n_inner"] = 4 * width
+        return super().from_json(given)
 
     @property
     def head_width(self) -> int:

@@ -20,13 +20,11 @@ from hubloader.architectures._heads import (
     heads,
 )
 from hubloader.architectures.bert import (
-    BertAttention,
     BertConfig,
     BertEmbeddings,
-    BertEncoder,
-    BertLayer,
     BertModel,
     BertSelfAttention,
+    encoder_by,
 )
 from hubloader.architectures.roberta import (
     ConfiguredClassificationHead,
@@ -124,29 +122,11 @@ class NystromformerSelfAttention(BertSelfAttention):
         return merge_heads(nn, nn.attention(q, k, v, mask, trace=trace)) + self.conv(values)
 
 
-class NystromformerAttention(BertAttention):
-    """Self-attention and its residual."""
-
-    self_class = NystromformerSelfAttention
-
-
-class NystromformerLayer(BertLayer):
-    """Attention, then the feed-forward network."""
-
-    attention_class = NystromformerAttention
-
-
-class NystromformerEncoder(BertEncoder):
-    """The stack of layers."""
-
-    layer_class = NystromformerLayer
-
-
 class NystromformerModel(BertModel):
     """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
 
     embeddings_class = NystromformerEmbeddings
-    encoder_class = NystromformerEncoder
+    encoder_class = encoder_by(__name__, "Nystromformer", NystromformerSelfAttention)
 
     def __init__(self, c: NystromformerConfig, *, pooler: bool = False) -> None:
         super().__init__(c, pooler=pooler)

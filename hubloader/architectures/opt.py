@@ -24,6 +24,7 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._heads import QuestionAnswering
 from hubloader.nn.blocks import activate, check_length, merge_heads, split_heads
 from hubloader.nn.layer import UNTRACED, Layer
 
@@ -192,4 +193,10 @@ class OPTForSequenceClassification(DecoderForSequenceClassification):
     body_class = OPTModel
 
 
-ARCHITECTURE = record("opt", "OPT", OPTConfig, OPTForSequenceClassification)
+ARCHITECTURE = record(
+    "opt",
+    "OPT",
+    OPTConfig,
+    OPTForSequenceClassification,
+    answers=QuestionAnswering,
+)

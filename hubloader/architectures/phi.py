@@ -24,6 +24,7 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._decoder_config import DecoderConfig
+from hubloader.architectures._heads import ScoredTokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,4 +127,10 @@ class PhiForSequenceClassification(DecoderForSequenceClassification):
     body_class = PhiModel
 
 
-ARCHITECTURE = record("phi", "Phi", PhiConfig, PhiForSequenceClassification)
+ARCHITECTURE = record(
+    "phi",
+    "Phi",
+    PhiConfig,
+    PhiForSequenceClassification,
+    tokens=ScoredTokens,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from hubloader.architectures._config import (
     MAX_ROWS,
     Beyond,
     amount,
+    checked,
     optional,
     share,
     size,
@@ -22,14 +24,21 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._decoder_config import FULL, SLIDING, DecoderConfig
+from hubloader.architectures._heads import ScoredTokens
+from hubloader.architectures._rope_config import rope_fault
 from hubloader.nn.blocks import activate, split_heads
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hubloader.nn.layer import Tensor
     from hubloader.nn.rotary import Rope
+
+
+def _stretched_fault(given: Any) -> str | None:
+    """What is wrong with a table of rotary settings; what is called ``yarn`` here never was."""
+    if isinstance(given, Mapping) and "yarn" in {given.get("rope_type"), given.get("type")}:
+        given = {**given, "rope_type": "longrope"}
+    return rope_fault(given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +54,8 @@ class Phi3Config(DecoderConfig):
     pad_token_id: int | None = token(32000)
     sliding_window: int | None = optional(size(2047, most=MAX_ROWS))
     resid_pdrop: float = share(0.0)
+    rope_parameters: Mapping[str, Any] | None = checked(None, _stretched_fault)
+    rope_scaling: Mapping[str, Any] | None = checked(None, _stretched_fault)
 
     @property
     def residual_dropout(self) -> float:
@@ -136,4 +147,10 @@ class Phi3ForSequenceClassification(DecoderForSequenceClassification):
     body_class = Phi3Model
 
 
-ARCHITECTURE = record("phi3", "Phi3", Phi3Config, Phi3ForSequenceClassification)
+ARCHITECTURE = record(
+    "phi3",
+    "Phi3",
+    Phi3Config,
+    Phi3ForSequenceClassification,
+    tokens=ScoredTokens,
+)

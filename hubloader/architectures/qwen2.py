@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubloader.architectures._decoder import Decoder, DecoderForSequenceClassification, record
+from hubloader.architectures._heads import QuestionAnswering, ScoredTokens
 from hubloader.architectures._qwen_config import QwenConfig
 
 
@@ -28,4 +29,12 @@ class Qwen2ForSequenceClassification(DecoderForSequenceClassification):
     body_class = Qwen2Model
 
 
-ARCHITECTURE = record("qwen2", "Qwen2", Qwen2Config, Qwen2ForSequenceClassification)
+ARCHITECTURE = record(
+    "qwen2",
+    "Qwen2",
+    Qwen2Config,
+    Qwen2ForSequenceClassification,
+    tokens=ScoredTokens,
+    answers=QuestionAnswering,
+    answers_in="transformer",
+)

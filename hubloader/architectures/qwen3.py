@@ -14,6 +14,7 @@ from hubloader.architectures._decoder import (
     normalisation,
     record,
 )
+from hubloader.architectures._heads import QuestionAnswering, ScoredTokens
 from hubloader.architectures._qwen_config import QwenConfig
 
 if TYPE_CHECKING:
@@ -69,4 +70,12 @@ class Qwen3ForSequenceClassification(DecoderForSequenceClassification):
     body_class = Qwen3Model
 
 
-ARCHITECTURE = record("qwen3", "Qwen3", Qwen3Config, Qwen3ForSequenceClassification)
+ARCHITECTURE = record(
+    "qwen3",
+    "Qwen3",
+    Qwen3Config,
+    Qwen3ForSequenceClassification,
+    tokens=ScoredTokens,
+    answers=QuestionAnswering,
+    answers_in="transformer",
+)

@@ -16,13 +16,12 @@ from hubloader.architectures._heads import (
     heads,
 )
 from hubloader.architectures.bert import (
-    BertAttention,
     BertConfig,
     BertEncoder,
-    BertLayer,
-    BertModel,
     BertSelfAttention,
+    encoder_by,
 )
+from hubloader.architectures.electra import ElectraModel
 from hubloader.architectures.roberta import (
     ConfiguredClassificationHead,
     RobertaForSequenceClassification,
@@ -114,22 +113,8 @@ class RoFormerSelfAttention(BertSelfAttention):
         return merge_heads(nn, nn.attention(q, k, v, mask.mask, dropout=dropout, trace=trace))
 
 
-class RoFormerAttention(BertAttention):
-    """Self-attention and its residual."""
-
-    self_class = RoFormerSelfAttention
-
-
-class RoFormerLayer(BertLayer):
-    """Attention, then the feed-forward network."""
-
-    attention_class = RoFormerAttention
-
-
-class RoFormerEncoder(BertEncoder):
+class RotatedEncoder(BertEncoder):
     """The stack of layers, and the sinusoids, which are a parameter that is never trained."""
-
-    layer_class = RoFormerLayer
 
     def __init__(self, c: RoFormerConfig) -> None:
         super().__init__(c)
@@ -144,25 +129,20 @@ class RoFormerEncoder(BertEncoder):
         return super().forward(x, View(mask, (cosines, sines)), trace)
 
 
-class RoFormerModel(BertModel):
+class RoFormerModel(ElectraModel):
     """input_ids, attention_mask, token_type_ids (B, T) -> hidden states (B, T, hidden_size)."""
 
     embeddings_class = RoFormerEmbeddings
-    encoder_class = RoFormerEncoder
+    encoder_class = encoder_by(__name__, "RoFormer", RoFormerSelfAttention, encoder=RotatedEncoder)
 
     def __init__(self, c: RoFormerConfig, *, pooler: bool = False) -> None:
         super().__init__(c, pooler=pooler)
-        self.embeddings_project = (
-            self.nn.Linear(c.embedding_width, c.hidden_size)
-            if c.embedding_width != c.hidden_size
-            else self.nn.Identity()
-        )
         self.length = c.max_position_embeddings
 
     def embed(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
         check_length(self.nn, input_ids, self.length)
-        return self.embeddings_project(self.embeddings(input_ids, token_type_ids))
+        return super().embed(input_ids, token_type_ids)
 
 
 class RoFormerForSequenceClassification(RobertaForSequenceClassification):

@@ -16,6 +16,7 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._decoder import Decoder, DecoderForSequenceClassification, record
 from hubloader.architectures._decoder_config import FULL, SLIDING, DecoderConfig, layer_types
+from hubloader.architectures._heads import QuestionAnswering, ScoredTokens
 
 
 def _flags_fault(value: Any) -> str | None:
@@ -93,4 +94,12 @@ class SmolLM3ForSequenceClassification(DecoderForSequenceClassification):
     body_class = SmolLM3Model
 
 
-ARCHITECTURE = record("smollm3", "SmolLM3", SmolLM3Config, SmolLM3ForSequenceClassification)
+ARCHITECTURE = record(
+    "smollm3",
+    "SmolLM3",
+    SmolLM3Config,
+    SmolLM3ForSequenceClassification,
+    tokens=ScoredTokens,
+    answers=QuestionAnswering,
+    answers_in="transformer",
+)

@@ -15,6 +15,7 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._decoder_config import DecoderConfig
+from hubloader.architectures._heads import ScoredTokens
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
@@ -129,4 +130,10 @@ class StableLmForSequenceClassification(DecoderForSequenceClassification):
     body_class = StableLmModel
 
 
-ARCHITECTURE = record("stablelm", "StableLm", StableLmConfig, StableLmForSequenceClassification)
+ARCHITECTURE = record(
+    "stablelm",
+    "StableLm",
+    StableLmConfig,
+    StableLmForSequenceClassification,
+    tokens=ScoredTokens,
+)

@@ -22,6 +22,7 @@ from hubloader.architectures._decoder import (
     record,
 )
 from hubloader.architectures._decoder_config import FULL, SLIDING, DecoderConfig
+from hubloader.architectures._heads import ScoredTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,5 +99,9 @@ class Starcoder2ForSequenceClassification(DecoderForSequenceClassification):
 
 
 ARCHITECTURE = record(
-    "starcoder2", "Starcoder2", Starcoder2Config, Starcoder2ForSequenceClassification
+    "starcoder2",
+    "Starcoder2",
+    Starcoder2Config,
+    Starcoder2ForSequenceClassification,
+    tokens=ScoredTokens,
 )

@@ -16,7 +16,14 @@ from hubloader.architectures._config import (
     size,
     token,
 )
-from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
+from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._entry import (
+    ENCODER,
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    Architecture,
+)
+from hubloader.architectures._heads import TokenClassification, heads
 from hubloader.architectures._seq2seq import (
     Seq2SeqForSequenceClassification,
     Seq2SeqModel,
@@ -33,7 +40,7 @@ from hubloader.nn.blocks import (
     split_heads,
     t5_bucket_table,
 )
-from hubloader.nn.layer import Layer
+from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +100,11 @@ class T5Config(Config):
     def num_hidden_layers(self) -> int:
         """Other families' name of ``num_layers``."""
         return self.num_layers
+
+    @property
+    def head_dropout(self) -> float:
+        """A token classifier's."""
+        return self.classifier_dropout
 
     @property
     def is_gated(self) -> bool:
@@ -317,21 +329,63 @@ class T5Model(Seq2SeqModel):
         raise ValueError("You must specify decoder_input_ids: a bare T5 does not make its own")
 
 
-class T5ForSequenceClassification(Seq2SeqForSequenceClassification):
-    """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
+class T5EncoderModel(Encoder):
+    """input_ids (B, S) -> the encoder's hidden states (B, S, d_model)."""
 
-    prefix = "transformer"
-    body_class = T5Model
+    def __init__(self, c: T5Config) -> None:
+        super().__init__()
+        nn = self.nn
+        self.shared = nn.Embedding(c.vocab_size, c.d_model)
+        self.encoder = nn.make(T5Encoder, c, self.shared, c.num_layers, decodes=False)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
+    ) -> Tensor:
+        """(B, S) -> (B, S, d_model)."""
+        return self.encoder(input_ids, attention_mask, trace)
+
+
+class T5TextModel(T5Model):
+    """The same inside a head's model: its decoder reads the text itself, if it is not told."""
 
     def __init__(self, c: T5Config) -> None:
         super().__init__(c)
         self.first = c.decoder_start_token_id
 
-    def body_ids(self, input_ids: Tensor) -> Tensor:
-        """What the decoder reads, if it is not told: the text itself, behind a first token."""
-        if self.first is None:
-            raise ValueError("the model's config has no decoder_start_token_id")
+    def decoder_ids(self, input_ids: Tensor) -> Tensor:
+        """The text itself, behind a first token."""
         return shifted(self.nn, input_ids, self.first)
+
+
+class T5ForSequenceClassification(Seq2SeqForSequenceClassification):
+    """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
+
+    prefix = "transformer"
+    body_class = T5TextModel
+
+
+class T5ForQuestionAnswering(T5TextModel):
+    """input_ids (B, S), decoder_input_ids (B, T) -> logits of both ends (B, T, 2).
+
+    Encoder and decoder lie beside the head, in no model of their own.
+    """
+
+    def __init__(self, c: T5Config) -> None:
+        super().__init__(c)
+        self.qa_outputs = self.nn.Linear(c.d_model, 2)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        *,
+        trace: Trace = UNTRACED,
+    ) -> Tensor:
+        """(B, S) and (B, T) -> (B, T, 2)."""
+        given = (input_ids, attention_mask, decoder_input_ids, decoder_attention_mask)
+        return self.qa_outputs(super().forward(*given, trace=trace))
 
 
 ARCHITECTURE = Architecture(
@@ -339,7 +393,14 @@ ARCHITECTURE = Architecture(
     config=T5Config,
     prefix="transformer",
     class_prefix="T5",
-    tasks={ENCODER: T5Model, SEQUENCE_CLASSIFICATION: T5ForSequenceClassification},
+    tasks={
+        ENCODER: T5Model,
+        SEQUENCE_CLASSIFICATION: T5ForSequenceClassification,
+        **heads(
+            __name__, "T5", T5EncoderModel, "transformer", pooler=None, tokens=TokenClassification
+        ),
+        QUESTION_ANSWERING: T5ForQuestionAnswering,
+    },
     tied=tied_words("transformer"),
     ignored_unexpected=(r"EncDecAttention\.relative_attention_bias\.weight$",),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from hubloader.architectures._beams import BeamAnswers
 from hubloader.architectures._config import (
     MAX_LAYERS,
     MAX_ROWS,
@@ -66,6 +67,8 @@ class XLMConfig(Config):
     max_position_embeddings: int = size(512, most=MAX_ROWS)
     layer_norm_eps: float = amount(1e-12, positive=False)
     is_encoder: bool = flag(True)
+    start_n_top: int = size(5)
+    end_n_top: int = size(5)
     pad_token_id: int | None = token(2)
     summary_type: str = summary_type("first")
     summary_use_proj: bool = flag(True)
@@ -281,6 +284,12 @@ class XLMMaskedWords(MaskedLM):
         return self.pred_layer.proj(hidden, self.body.embeddings)
 
 
+class XLMBeamAnswers(BeamAnswers):
+    """Answers by beams."""
+
+    held = "qa_outputs"
+
+
 ARCHITECTURE = Architecture(
     model_type="xlm",
     config=XLMConfig,
@@ -300,6 +309,7 @@ ARCHITECTURE = Architecture(
             answers=QuestionAnswering,
             words=XLMMaskedWords,
             choices=SummaryMultipleChoice,
+            beams=XLMBeamAnswers,
         ),
     },
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from hubloader.architectures._beams import BeamAnswers
 from hubloader.architectures._config import (
     MAX_LAYERS,
     MAX_ROWS,
@@ -69,6 +70,8 @@ class XLNetConfig(Config):
     clamp_len: int = size(-1, least=-1, most=MAX_ROWS)
     bi_data: bool = flag(False)
     same_length: bool = flag(False)
+    start_n_top: int = size(5)
+    end_n_top: int = size(5)
     pad_token_id: int | None = token(5)
     summary_type: str = summary_type("last")
     summary_use_proj: bool = flag(True)
@@ -333,6 +336,7 @@ ARCHITECTURE = Architecture(
             tokens=TokenClassification,
             answers=QuestionAnswering,
             choices=SummaryMultipleChoice,
+            beams=BeamAnswers,
         ),
     },
 )

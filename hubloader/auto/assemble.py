@@ -114,11 +114,9 @@ def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
     """
     shapes = plan.kit.parameters(module)
     stored = {name: weights.spec(name) for name in weights.names()}
+    rules = _rules(plan.architecture, getattr(module, "task", None))
     found = map_names(
-        {name: len(spec.shape) for name, spec in stored.items()},
-        shapes,
-        _rules(plan.architecture, getattr(module, "task", None)),
-        weights.naming,
+        {name: len(spec.shape) for name, spec in stored.items()}, shapes, rules, weights.naming
     )
     mismatched = tuple(
         (name, source.shape(stored[source.name].shape), shapes[name])
@@ -127,7 +125,7 @@ def fill(module: Any, weights: WeightFile, plan: Assembly) -> LoadReport:
     )
     _refuse_packed(found, stored, weights.describe())
     report = _report(found, mismatched)
-    _judge(report, plan, weights.describe(), total=len(shapes))
+    _judge(report, plan, weights.describe(), prefix=rules.prefix)
     taken = {n: s for n, s in found.sources.items() if n in set(report.loaded)}
     absent = {name: shape for name, shape in shapes.items() if name not in taken}
     _check_room(absent, stored.values(), weights.describe())
@@ -154,13 +152,16 @@ def _refuse_packed(found: NameMap, stored: Mapping[str, TensorSpec], what: str) 
 
 def _rules(architecture: Architecture, task: str | None) -> Rules:
     scores_words = task == MASKED_LM
+    prefix = architecture.prefix_of(task)
+    others = {architecture.prefix, *architecture.prefixes.values()} - {prefix}
     return Rules(
-        architecture.prefix,
+        prefix,
         architecture.renames + (_TIED_BIASES if scores_words else ()),
         architecture.splits,
         architecture.tied,
         architecture.ignored_missing,
         architecture.ignored_unexpected + (_TIED_WORDS if scores_words else ()),
+        tuple(sorted(others)),
     )
 
 
@@ -175,7 +176,7 @@ def _report(found: NameMap, mismatched: tuple[_Mismatch, ...]) -> LoadReport:
     )
 
 
-def _judge(report: LoadReport, plan: Assembly, what: str, *, total: int) -> None:
+def _judge(report: LoadReport, plan: Assembly, what: str, *, prefix: str) -> None:
     """Refuse, warn or say nothing; each kind of finding once, by name."""
     if report.mismatched and not plan.ignore_mismatched_sizes:
         raise WeightsMismatch(
@@ -185,11 +186,11 @@ def _judge(report: LoadReport, plan: Assembly, what: str, *, total: int) -> None
             report=report,
         )
     names = {*report.loaded, *report.missing, *(name for name, _, _ in report.mismatched)}
-    is_bare = not any(name.startswith(f"{plan.architecture.prefix}.") for name in names)
-    body = [n for n in report.missing if _is_body(n, plan.architecture, is_bare=is_bare)]
+    is_bare = not any(name.startswith(f"{prefix}.") for name in names)
+    body = [name for name in report.missing if _is_body(name, prefix, is_bare=is_bare)]
     if body:
         raise WeightsMismatch(
-            f"{what} holds {len(report.loaded)} of {total} parameters; the encoder lacks "
+            f"{what} holds {len(report.loaded)} of {len(names)} parameters; the encoder lacks "
             f"{_some(body)}",
             hint="the checkpoint is of another architecture, or incomplete",
             report=report,
@@ -222,20 +223,25 @@ def _check_room(
         )
 
 
-def _is_body(name: str, architecture: Architecture, *, is_bare: bool) -> bool:
+_HEADS = (
+    *("classification_head.", "pooler.", "classifier.", "pre_classifier.", "head.", "score."),
+    "qa_outputs.",
+)
+
+
+def _is_body(name: str, prefix: str, *, is_bare: bool) -> bool:
     """Whether a parameter belongs to the encoder; a pooler is trained with a head.
 
     Args:
         name: the parameter's.
-        architecture: the model's.
-        is_bare: whether the model is the encoder alone.
+        prefix: where the encoder sits inside the model, if it does.
+        is_bare: whether the model is the encoder itself, with a head beside its parts or without.
 
     """
-    prefix = f"{architecture.prefix}." if architecture.prefix else ""
-    if not is_bare and not name.startswith(prefix):
+    within = f"{prefix}." if prefix else ""
+    if not is_bare and not name.startswith(within):
         return False
-    heads = ("classification_head.", "pooler.", "classifier.", "pre_classifier.", "head.", "score.")
-    return not name.removeprefix(prefix).startswith(heads)
+    return not name.removeprefix(within).startswith(_HEADS)
 
 
 def _shapes(mismatched: tuple[_Mismatch, ...]) -> str:

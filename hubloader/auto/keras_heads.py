@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from hubloader.architectures import (
+    BEAM_ANSWERING,
+    DOCUMENT_ANSWERING,
     MASKED_LM,
     MULTIPLE_CHOICE,
     QUESTION_ANSWERING,
     TOKEN_CLASSIFICATION,
 )
 from hubloader.auto.head_tasks import (
+    BeamAnswerer,
     MaskedLanguageModel,
     MultipleChoice,
     QuestionAnswerer,
@@ -19,9 +22,12 @@ from hubloader.auto.head_tasks import (
 from hubloader.auto.keras_model import TFLayer
 from hubloader.auto.outputs import (
     ModelOutput,
+    TFBeamQuestionAnsweringOutput,
     TFMaskedLMOutput,
     TFMultipleChoiceModelOutput,
     TFQuestionAnsweringModelOutput,
+    TFSeq2SeqLMOutput,
+    TFSeq2SeqQuestionAnsweringModelOutput,
     TFTokenClassifierOutput,
 )
 
@@ -42,7 +48,10 @@ class TFTokenClassifierLayer(TFLayer, TokenClassifier):
 class TFMaskedLMLayer(TFLayer, MaskedLanguageModel):
     """The layer of a model of masked words on TensorFlow."""
 
-    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {"words": TFMaskedLMOutput}
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
+        "words": TFMaskedLMOutput,
+        "seq2seq-words": TFSeq2SeqLMOutput,
+    }
 
 
 class TFMultipleChoiceLayer(TFLayer, MultipleChoice):
@@ -57,7 +66,16 @@ class TFQuestionAnswererLayer(TFLayer, QuestionAnswerer):
     """The layer of a model that finds answers, on TensorFlow."""
 
     output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
-        "answers": TFQuestionAnsweringModelOutput
+        "answers": TFQuestionAnsweringModelOutput,
+        "seq2seq-answers": TFSeq2SeqQuestionAnsweringModelOutput,
+    }
+
+
+class TFBeamAnswererLayer(TFLayer, BeamAnswerer):
+    """The layer of a model that finds answers by beams, on TensorFlow."""
+
+    output_types: ClassVar[Mapping[str, type[ModelOutput]]] = {
+        "beams": TFBeamQuestionAnsweringOutput
     }
 
 
@@ -66,5 +84,7 @@ KERAS_HEADS: Mapping[str, type[PretrainedModel]] = {
     MASKED_LM: TFMaskedLMLayer,
     MULTIPLE_CHOICE: TFMultipleChoiceLayer,
     QUESTION_ANSWERING: TFQuestionAnswererLayer,
+    DOCUMENT_ANSWERING: TFQuestionAnswererLayer,
+    BEAM_ANSWERING: TFBeamAnswererLayer,
 }
 """Task -> what is put before a head's layer."""

@@ -115,7 +115,7 @@ class KerasPretrained:
     @property
     def base_model_prefix(self) -> str:
         """The attribute under which a task's model keeps its encoder."""
-        return self.architecture.prefix
+        return self.architecture.prefix_of(self.task)
 
     @property
     def name_or_path(self) -> str:
@@ -161,7 +161,8 @@ class KerasPretrained:
         """What a saved model takes, by name: (B, T) int32 each, as the tokenizer gives them."""
         rows = None if dynamic_batch else 1
         takes = ["input_ids", "attention_mask"]
-        if "token_type_ids" in self.module.accepts and self.config.type_vocab_size > 1:
+        types = getattr(self.config, "type_vocab_size", 0)  # GPT-2's are words: none to ask for
+        if "token_type_ids" in self.module.accepts and types > 1:
             takes.append("token_type_ids")
         return {name: self.adapter.spec((rows, None), name) for name in takes}
 

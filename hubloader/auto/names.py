@@ -46,7 +46,11 @@ _BUFFERS = re.compile(
 
 @dataclass(frozen=True)
 class Rules:
-    """What an architecture knows about its checkpoints' names."""
+    """What an architecture knows about its checkpoints' names.
+
+    ``prefixes`` are those of its other models, where they are not this one's: a checkpoint of one
+    is read into another.
+    """
 
     prefix: str
     renames: tuple[tuple[str, str], ...] = ()
@@ -54,6 +58,7 @@ class Rules:
     tied: Mapping[str, str] = field(default_factory=dict)
     ignored_missing: tuple[str, ...] = ()
     ignored_unexpected: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,10 @@ def _candidates(name: str, rules: Rules) -> Iterator[str]:
             yield f"{rules.prefix}.{variant}"
             if variant.startswith(f"{rules.prefix}."):
                 yield variant.removeprefix(f"{rules.prefix}.")
+        for other in rules.prefixes:
+            if variant.startswith(f"{other}."):
+                bare = variant.removeprefix(f"{other}.")
+                yield from (bare, f"{rules.prefix}.{bare}")
 
 
 def new_name(name: str, rules: Rules) -> str:

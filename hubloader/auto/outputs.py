@@ -18,19 +18,25 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseModelOutput",
     "BaseModelOutputWithPooling",
+    "BeamQuestionAnsweringOutput",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
     "QuestionAnsweringModelOutput",
+    "Seq2SeqLMOutput",
     "Seq2SeqModelOutput",
+    "Seq2SeqQuestionAnsweringModelOutput",
     "Seq2SeqSequenceClassifierOutput",
     "SequenceClassifierOutput",
     "TFBaseModelOutput",
     "TFBaseModelOutputWithPooling",
+    "TFBeamQuestionAnsweringOutput",
     "TFMaskedLMOutput",
     "TFMultipleChoiceModelOutput",
     "TFQuestionAnsweringModelOutput",
+    "TFSeq2SeqLMOutput",
     "TFSeq2SeqModelOutput",
+    "TFSeq2SeqQuestionAnsweringModelOutput",
     "TFSeq2SeqSequenceClassifierOutput",
     "TFSequenceClassifierOutput",
     "TFTokenClassifierOutput",
@@ -133,6 +139,26 @@ class QuestionAnsweringModelOutput(ModelOutput):
     fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
 
 
+class BeamQuestionAnsweringOutput(ModelOutput):
+    """The ``start_n_top`` likeliest beginnings, and for each the ``end_n_top`` likeliest ends.
+
+    Probabilities, though they are called otherwise, and tokens: (B, starts) of beginnings and
+    (B, ends * starts) of ends. ``cls_logits`` (B,) tells whether there is no answer. With labels
+    there is a ``loss`` alone.
+    """
+
+    fields = (
+        "loss",
+        "start_top_log_probs",
+        "start_top_index",
+        "end_top_log_probs",
+        "end_top_index",
+        "cls_logits",
+        "hidden_states",
+        "attentions",
+    )
+
+
 class Seq2SeqModelOutput(ModelOutput):
     """What an encoder and a decoder made: ``last_hidden_state`` is the decoder's, (B, T, width)."""
 
@@ -153,11 +179,29 @@ class Seq2SeqSequenceClassifierOutput(ModelOutput):
     fields = ("loss", "logits", *Seq2SeqModelOutput.fields[1:])
 
 
+class Seq2SeqLMOutput(Seq2SeqSequenceClassifierOutput):
+    """``logits`` of every word at every place of the decoder's text, (B, T, vocab_size)."""
+
+
+class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
+    """``start_logits`` and ``end_logits`` of every token of the decoder's text, (B, T) each."""
+
+    fields = ("loss", "start_logits", "end_logits", *Seq2SeqModelOutput.fields[1:])
+
+
 class TFBaseModelOutput(BaseModelOutput):
     """The same in TensorFlow, by transformers' name."""
 
 
 class TFBaseModelOutputWithPooling(BaseModelOutputWithPooling):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFSeq2SeqLMOutput(Seq2SeqLMOutput):
+    """The same in TensorFlow, by transformers' name."""
+
+
+class TFSeq2SeqQuestionAnsweringModelOutput(Seq2SeqQuestionAnsweringModelOutput):
     """The same in TensorFlow, by transformers' name."""
 
 
@@ -187,3 +231,7 @@ class TFMultipleChoiceModelOutput(MultipleChoiceModelOutput):
 
 class TFQuestionAnsweringModelOutput(QuestionAnsweringModelOutput):
     """The same in TensorFlow, by transformers' name."""
+
+
+class TFBeamQuestionAnsweringOutput(BeamQuestionAnsweringOutput):
+    """The same in TensorFlow."""

@@ -2,7 +2,8 @@
 
 Texts are tokenized many at a time, ordered by length, so that a batch holds texts of nearly the
 same length and little is computed on padding; answers come back in the order of the texts. A
-generator is read a window at a time and answered as it goes.
+generator is read a window at a time and answered as it goes. Where nothing is known to be padding,
+as with many decoders, each text is computed by itself.
 
 Source: transformers 5.23 ``pipelines/text_classification.py`` and ``pipelines/__init__.py`` for
 what goes in and comes out; the batching is ours.
@@ -22,7 +23,7 @@ from hubloader.auto.classifier import (
     NpAutoModelForSequenceClassification,
     TFAutoModelForSequenceClassification,
 )
-from hubloader.auto.pipeline_base import framework_of
+from hubloader.auto.pipeline_base import framework_of, inputs_of
 from hubloader.auto.source import HubArguments
 from hubloader.auto.tokenizer import AutoTokenizer
 from hubloader.errors import BackendUnavailable, UnsupportedTask
@@ -299,11 +300,17 @@ class TextClassificationPipeline:
         """Scores (num_labels,) of each text, in order."""
         rows = [self._tokenized(text, tokenizing) for text in window]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]["input_ids"]))
+        size = call.batch_size if self._pads() else 1
         found: dict[int, NDArray[Any]] = {}
-        for start in range(0, len(order), call.batch_size):
-            part = order[start : start + call.batch_size]
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
             found.update(zip(part, self._batch([rows[i] for i in part], call), strict=True))
         return (found[i] for i in range(len(rows)))
+
+    def _pads(self) -> bool:
+        """Whether tokenizer and model know what padding is: a decoder looks for what is none."""
+        known = (self.tokenizer.pad_token_id, getattr(self.model.config, "pad_token_id", 0))
+        return None not in known
 
     def _tokenized(self, text: Any, tokenizing: Mapping[str, Any]) -> Any:
         if isinstance(text, Mapping):
@@ -319,9 +326,10 @@ class TextClassificationPipeline:
         """Compute one batch: (rows, num_labels) of scores."""
         import numpy as np  # first use: a pipeline is made before it is needed
 
-        keys = [key for key in rows[0] if key in self.tokenizer.model_input_names]
+        keys = inputs_of(self.model, self.tokenizer, rows[0])
         plain = [{key: row[key] for key in keys} for row in rows]
-        batch = self.tokenizer.pad(plain, padding=True, return_tensors=self.framework)
+        padding = self.tokenizer.pad_token_id is not None
+        batch = self.tokenizer.pad(plain, padding=padding, return_tensors=self.framework)
         if self.framework == "pt":
             batch = batch.to(self.device)
         with self._kit.inference():

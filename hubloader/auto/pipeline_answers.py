@@ -28,8 +28,9 @@ class QuestionAnsweringPipeline(HeadPipeline):
     """Finds answers to questions in texts.
 
     Called with ``question=`` and ``context=``, or with dictionaries of both. A call takes
-    ``top_k``, ``max_answer_len`` (tokens, 15), ``max_seq_len`` (384), ``doc_stride`` (128),
-    ``handle_impossible_answer`` and ``align_to_words``.
+    ``top_k`` (or ``topk``), ``max_answer_len`` (tokens, 15), ``max_seq_len`` (384), ``doc_stride``
+    (128), ``handle_impossible_answer`` and ``align_to_words``. ``max_question_len`` and ``padding``
+    are taken and change nothing: no question is cut, and windows are padded to the longest.
     """
 
     task = "question-answering"
@@ -41,7 +42,12 @@ class QuestionAnsweringPipeline(HeadPipeline):
         "doc_stride": None,
         "handle_impossible_answer": False,
         "align_to_words": True,
+        "max_question_len": None,
+        "padding": None,
     }
+
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
+        super().__init__(model, tokenizer, **_today(options))
 
     def __call__(
         self, inputs: Any = None, *, question: Any = None, context: Any = None, **options: Any
@@ -56,7 +62,8 @@ class QuestionAnsweringPipeline(HeadPipeline):
 
         Returns:
             ``{"score", "start", "end", "answer"}``: a span of the text's characters; a list of
-            such with ``top_k`` above 1.
+            such with ``top_k`` above 1. Of several questions, a list of that; of a list of one
+            question, the answer itself.
 
         Raises:
             ValueError: there is no question, or no text.
@@ -70,7 +77,9 @@ class QuestionAnsweringPipeline(HeadPipeline):
                 contexts = [context] * len(question) if isinstance(context, str) else context
                 pairs = zip(question, contexts, strict=True)
                 inputs = [{"question": q, "context": c} for q, c in pairs]
-        return super().__call__(inputs, **options)
+        if isinstance(inputs, (list, tuple)) and len(inputs) == 1:
+            inputs = inputs[0]
+        return super().__call__(inputs, **_today(options))
 
     def is_one(self, inputs: Any) -> bool:
         """Whether this is one question, and not several."""
@@ -149,6 +158,11 @@ class QuestionAnsweringPipeline(HeadPipeline):
             answers.append({"score": nothing, "start": 0, "end": 0, "answer": ""})
         answers = sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
         return answers[0] if len(answers) == 1 else answers
+
+
+def _today(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same options, by the names that they have today."""
+    return {"top_k" if name == "topk" else name: value for name, value in options.items()}
 
 
 class _Window:

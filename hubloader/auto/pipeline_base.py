@@ -1,7 +1,8 @@
 """What the pipelines of the other heads share: texts in, many at a time, arrays of each text out.
 
 Texts are ordered by length before they are computed, so that little is computed on padding;
-answers come back in the order of the texts.
+answers come back in the order of the texts. Where a tokenizer has no padding token, as decoders'
+often have none, each is computed by itself.
 
 Source: transformers 5.23 ``pipelines/base.py`` for what goes in and out; the batching is ours.
 """
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["HeadPipeline", "framework_of", "no_text"]
+__all__ = ["HeadPipeline", "framework_of", "inputs_of", "no_text"]
 
 _WORDS = {"torch": "pt", "tf": "tf", "numpy": "np"}
 _BATCH = 32  # texts computed at a time unless told
@@ -27,6 +28,16 @@ _BATCH = 32  # texts computed at a time unless told
 def framework_of(model: Any) -> str:
     """Pipeline's word for what a model runs on; one that transformers made runs on PyTorch."""
     return _WORDS[getattr(model, "backend", "torch")]
+
+
+def inputs_of(model: Any, tokenizer: Any, row: Iterable[str]) -> list[str]:
+    """Return which names of a tokenized text are the model's inputs.
+
+    Many a tokenizer tells of token types, of which decoders know nothing.
+    """
+    takes = getattr(getattr(model, "module", model), "accepts", None)  # None: transformers' own
+    names = tokenizer.model_input_names
+    return [name for name in row if name in names and (takes is None or name in takes)]
 
 
 def no_text(value: Any, what: str = "a text is a string") -> ValueError:
@@ -119,16 +130,20 @@ class HeadPipeline:
 
         """
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]["input_ids"]))
+        batch_size = batch_size if self._pads() else 1
         found: dict[int, tuple[NDArray[Any], ...]] = {}
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
             found.update(zip(part, self._batch([rows[i] for i in part]), strict=True))
         return [found[i] for i in range(len(rows))]
 
+    def _pads(self) -> bool:
+        return self.tokenizer.pad_token_id is not None
+
     def _batch(self, rows: list[Mapping[str, Any]]) -> Iterator[tuple[NDArray[Any], ...]]:
-        keys = [key for key in rows[0] if key in self.tokenizer.model_input_names]
+        keys = inputs_of(self.model, self.tokenizer, rows[0])
         plain = [{key: list(row[key]) for key in keys} for row in rows]
-        batch = self.tokenizer.pad(plain, padding=True, return_tensors=self.framework)
+        batch = self.tokenizer.pad(plain, padding=self._pads(), return_tensors=self.framework)
         if self.framework == "pt":
             batch = batch.to(self.device)
         with self._kit.inference():

@@ -5,6 +5,7 @@ Source: transformers 5.23 ``pipelines/token_classification.py``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.auto.pipeline_base import HeadPipeline, no_text
@@ -24,77 +25,133 @@ class TokenClassificationPipeline(HeadPipeline):
 
     A call takes ``aggregation_strategy``: ``"none"`` for tokens as they are, ``"simple"`` for
     neighbours of one label, ``"first"``, ``"average"`` or ``"max"`` for whole words, by what
-    decides; and ``ignore_labels``, by default ``["O"]``.
+    decides; ``ignore_labels``, by default ``["O"]``; ``stride``, to read a text that is longer than
+    the model reads in windows that overlap by as many tokens; ``is_split_into_words`` for lists of
+    words, which ``delimiter`` joins to the text that ``start`` and ``end`` count in;
+    ``offset_mapping``, each token's place in its text, in the place of the tokenizer's own.
     """
 
     task = "token-classification"
-    _marks: bool | None = None
-    known: ClassVar[Mapping[str, Any]] = {"aggregation_strategy": "none", "ignore_labels": ("O",)}
+    known: ClassVar[Mapping[str, Any]] = {
+        "aggregation_strategy": "none",
+        "ignore_labels": ("O",),
+        "stride": None,
+        "is_split_into_words": False,
+        "delimiter": " ",
+        "offset_mapping": None,
+    }
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """Label a text, or each of a list; of one list of words, a list of its answer."""
+        split = options.get("is_split_into_words") or self.defaults["is_split_into_words"]
+        if split and hasattr(inputs, "__len__") and not _all_lists(inputs):
+            inputs = [inputs]
+        return super().__call__(inputs, **options)
 
     def answers(self, inputs: list[Any], call: Mapping[str, Any]) -> Iterator[Any]:
         """Of each text, its entities: dictionaries with ``score``, ``word``, ``start``, ``end``.
 
         Raises:
-            ValueError: an input is no text, or a strategy none of those that there are.
+            ValueError: an input is no text, a strategy none of those that there are, or a stride
+                too long.
 
         """
-        strategy = str(getattr(call["aggregation_strategy"], "value", call["aggregation_strategy"]))
+        strategy = self._strategy(call)
+        places = _places(call["offset_mapping"], len(inputs))
+        texts = [self._windows(one, where, call) for one, where in zip(inputs, places, strict=True)]
+        rows = [window.row for windows in texts for window in windows]
+        computed = iter(self.compute(rows, call["batch_size"]))
+        ignored = set(call["ignore_labels"])
+        for windows in texts:
+            found = []
+            for window in windows:
+                (logits,) = next(computed)
+                entities = self._entities(window, _probabilities(logits), strategy)
+                found += [
+                    e for e in entities if not {e.get("entity"), e.get("entity_group")} & ignored
+                ]
+            yield found if len(windows) == 1 else _without_overlaps(found)
+
+    def _strategy(self, call: Mapping[str, Any]) -> str:
+        given = call["aggregation_strategy"]
+        strategy = str(getattr(given, "value", given)).lower()
         if strategy not in STRATEGIES:
             raise ValueError(
-                f"aggregation_strategy={strategy!r} is none of {', '.join(map(repr, STRATEGIES))}"
+                f"aggregation_strategy={given!r} is none of {', '.join(map(repr, STRATEGIES))}"
             )
-        rows = [self._tokenized(text) for text in inputs]
-        for text, row, (logits,) in zip(
-            inputs, rows, self.compute(rows, call["batch_size"]), strict=True
-        ):
-            tokens = self._tokens(text, row, _probabilities(logits))
-            found = (
-                self._labelled(tokens)
-                if strategy in {"none", "simple"}
-                else [self._word(word, strategy) for word in _words(tokens)]
+        if call["stride"] is None:
+            return strategy
+        if call["stride"] >= self.tokenizer.model_max_length:
+            raise ValueError(
+                f"stride={call['stride']} is not less than the tokenizer's model_max_length, "
+                f"{self.tokenizer.model_max_length}"
             )
-            if strategy != "none":
-                found = [self._group(group) for group in _groups(found)]
-            ignored = set(call["ignore_labels"])
-            yield [e for e in found if not {e.get("entity"), e.get("entity_group")} & ignored]
+        if strategy == "none":
+            raise ValueError("stride= is for entities: give an aggregation_strategy beside it")
+        return strategy
 
-    def _tokenized(self, text: Any) -> Any:
-        if not isinstance(text, str):
-            raise no_text(text)
-        return self.tokenizer(
-            text,
+    def _windows(self, given: Any, places: Any, call: Mapping[str, Any]) -> list[_Window]:
+        """A text, tokenized: in one piece, or with a stride in as many as it takes."""
+        split, joint = call["is_split_into_words"], call["delimiter"]
+        if split and not (isinstance(given, list) and all(isinstance(w, str) for w in given)):
+            raise no_text(given, "with is_split_into_words=True a text is a list of words")
+        if not split and not isinstance(given, str):
+            raise no_text(given)
+        text = joint.join(given) if split else given
+        begins = _beginnings(given, joint) if split else None
+        stride = call["stride"]
+        encoded = self.tokenizer(
+            given,
+            is_split_into_words=split,
             truncation=self.tokenizer.model_max_length < 10**6,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
+            **({} if stride is None else {"return_overflowing_tokens": True, "stride": stride}),
         )
+        rows = [dict(encoded)]
+        if stride is not None:
+            rows = [
+                {key: encoded[key][i] for key in encoded if key != "overflow_to_sample_mapping"}
+                for i in range(len(encoded["input_ids"]))
+            ]
+        found = []
+        for i, row in enumerate(rows):
+            offsets = row["offset_mapping"] if places is None else places
+            if begins is not None:
+                offsets = _shifted(offsets, encoded.word_ids(i), begins)
+            found.append(_Window(text, row, offsets))
+        return found
 
-    def _tokens(self, text: str, row: Any, scores: NDArray[Any]) -> list[dict[str, Any]]:
+    def _entities(
+        self, window: _Window, scores: NDArray[Any], strategy: str
+    ) -> list[dict[str, Any]]:
+        tokens = self._tokens(window, scores)
+        found = (
+            self._labelled(tokens)
+            if strategy in {"none", "simple"}
+            else [self._word(word, strategy) for word in _words(tokens)]
+        )
+        return found if strategy == "none" else [self._group(group) for group in _groups(found)]
+
+    def _tokens(self, window: _Window, scores: NDArray[Any]) -> list[dict[str, Any]]:
         """What is known of each token that is a piece of the text."""
         found = []
-        for i, (token, (start, end)) in enumerate(
-            zip(row["input_ids"], row["offset_mapping"], strict=True)
-        ):
-            if row["special_tokens_mask"][i]:
+        ids, special = window.row["input_ids"], window.row["special_tokens_mask"]
+        marked = _marks_pieces(self.tokenizer)
+        for i, (token, (start, end)) in enumerate(zip(ids, window.offsets, strict=True)):
+            if special[i]:
                 continue
             piece = self.tokenizer.convert_ids_to_tokens(token)
-            follows = self._follows(text, piece, start, end)
+            follows = (
+                len(piece) != len(window.text[start:end])
+                if marked
+                else start > 0 and " " not in window.text[start - 1 : start + 1]
+            )
             if token == self.tokenizer.unk_token_id:
-                piece, follows = text[start:end], False
+                piece, follows = window.text[start:end], False
             entry = {"word": piece, "scores": scores[i], "start": start, "end": end, "index": i}
             found.append({**entry, "follows": follows})
         return found
-
-    def _follows(self, text: str, piece: str, start: int, end: int) -> bool:
-        """Whether a token goes on with the word before it."""
-        if self._marks_pieces():
-            return len(piece) != end - start
-        return start > 0 and " " not in text[start - 1 : start + 1]
-
-    def _marks_pieces(self) -> bool:
-        """Whether the vocabulary marks what goes on with a word, as WordPiece does."""
-        if self._marks is None:
-            self._marks = any(word.startswith("##") for word in self.tokenizer.get_vocab())
-        return self._marks
 
     def _labelled(self, tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         found = []
@@ -133,6 +190,76 @@ class TokenClassificationPipeline(HeadPipeline):
             "start": entities[0]["start"],
             "end": entities[-1]["end"],
         }
+
+
+@dataclass(frozen=True)
+class _Window:
+    """As much of a text as the model reads at a time.
+
+    Args:
+        text: the whole.
+        row: what the tokenizer made of this part.
+        offsets: where each token stands in the text.
+
+    """
+
+    text: str
+    row: Mapping[str, Any]
+    offsets: Sequence[tuple[int, int]]
+
+
+def _marks_pieces(tokenizer: Any) -> bool:
+    """Whether the vocabulary marks what goes on with a word, as WordPiece does."""
+    if hasattr(tokenizer, "continuing_subword_prefix"):
+        return bool(tokenizer.continuing_subword_prefix)
+    engine = getattr(tokenizer, "backend_tokenizer", None)  # a tokenizer of transformers'
+    return bool(getattr(getattr(engine, "model", None), "continuing_subword_prefix", None))
+
+
+def _all_lists(inputs: Any) -> bool:
+    return not isinstance(inputs, str) and all(isinstance(one, list) for one in inputs)
+
+
+def _places(given: Any, texts: int) -> list[Any]:
+    """Return the places of each text's tokens that a caller gave: a list for each, or for one."""
+    if not given:
+        return [None] * texts
+    places = [given] if isinstance(given[0], tuple) else list(given)
+    if len(places) != texts:
+        raise ValueError(f"offset_mapping is for {len(places)} texts, and there are {texts}")
+    return places
+
+
+def _beginnings(words: Sequence[str], delimiter: str) -> list[int]:
+    """Where each word begins in the text that they make together."""
+    found, place = [], 0
+    for word in words:
+        found.append(place)
+        place += len(word) + len(delimiter)
+    return found
+
+
+def _shifted(
+    offsets: Sequence[tuple[int, int]], word_ids: Sequence[int | None], begins: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return places in the text, of places in each token's word."""
+    shifts = [0 if word is None else begins[word] for word in word_ids]
+    return [(a + by, b + by) for (a, b), by in zip(offsets, shifts, strict=True)]
+
+
+def _without_overlaps(entities: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of entities of several windows that overlap, the longest, then the surest."""
+    kept: list[dict[str, Any]] = []
+    for entity in sorted(entities, key=lambda one: one["start"]):
+        if not kept or not kept[-1]["start"] <= entity["start"] < kept[-1]["end"]:
+            kept.append(entity)
+        elif _weight(entity) > _weight(kept[-1]):
+            kept[-1] = entity
+    return kept
+
+
+def _weight(entity: Mapping[str, Any]) -> tuple[int, float]:
+    return entity["end"] - entity["start"], entity["score"]
 
 
 def _probabilities(logits: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,9 @@ from hubloader.auto.source import (
 )
 from hubloader.errors import InvalidReference
 from hubloader.names import suggestion
+from hubloader.resolve.needs import matches
 from hubloader.resolve.plan import Action
+from hubloader.resolve.telling import sinks_for
 from hubloader.types import Purpose, parse_model_ref
 
 if TYPE_CHECKING:
@@ -68,8 +70,10 @@ class Prefetched:
     """What one name brought.
 
     ``commit`` is what the revision was. ``path`` is the snapshot's folder. ``files`` are the names
-    of what was wanted, all there now; ``fetched_bytes`` is what had to come over the network (with
-    ``dry_run``: what would have to, of the ``size`` in all; ``planned`` then tells it by file).
+    of what was wanted, all there now; ``fetched_bytes`` is what came over the network, to this
+    process and no other (with ``dry_run``: what would have to, of the ``size`` in all; ``planned``
+    then tells it by file). ``unmatched`` are the patterns of ``include`` that no file of the
+    repository fits: likely a slip.
     """
 
     repo_id: str
@@ -80,6 +84,7 @@ class Prefetched:
     fetched_bytes: int
     size: int = 0
     planned: tuple[PlannedFile, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
 
 def plan(
@@ -147,8 +152,13 @@ def prefetch(
     """
     errand = _understood("prefetch", name, uses, include, exclude, repo_type, hub)
     found = errand.plan()
+    fetched = found.fetch_bytes
     if not dry_run:
-        files = errand.session.files(errand.ref, errand.purpose, mode=errand.mode)
+        from hubloader.resolve.progress import Fetched  # first use: a download
+
+        came = Fetched(sinks_for(errand.session.settings))
+        files = errand.session.files(errand.ref, errand.purpose, mode=errand.mode, progress=came)
+        fetched = came.count
         if "tokenizer" in errand.purpose.uses:
             from hubloader.auto.tokenizer import convert_ahead  # first use: the engine, 16 ms
 
@@ -160,9 +170,14 @@ def prefetch(
         commit=manifest.commit,
         path=errand.session.store.snapshot_path(manifest.repo, manifest.commit),
         files=tuple(file.filename for file in found.files),
-        fetched_bytes=found.fetch_bytes,
+        fetched_bytes=fetched,
         size=_size(found),
         planned=tuple(map(_planned, found.files)) if dry_run else (),
+        unmatched=tuple(
+            pattern
+            for pattern in errand.purpose.include or ()
+            if not any(matches(filename, (pattern,)) for filename in manifest.entries)
+        ),
     )
 
 

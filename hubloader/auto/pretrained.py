@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hubloader.auto.assemble import initial_weights
 from hubloader.auto.config import PretrainedConfig
-from hubloader.auto.saving import save_model
+from hubloader.auto.saving import save_model, shared_twice
 from hubloader.names import suggestion
 from hubloader.nn import Trace
 
@@ -112,9 +112,10 @@ class PretrainedModel:
         super().__init_subclass__(**keywords)
         origin = vars(cls).get("origin")
         if origin is not None:
-            names = inspect.signature(origin.forward).parameters
-            cls.positional = tuple(name for name in names if name not in {"self", "trace"})
-            cls.accepts = frozenset(cls.positional)
+            taken = inspect.signature(origin.forward).parameters
+            inputs = [p for name, p in taken.items() if name not in {"self", "trace"}]
+            cls.positional = tuple(p.name for p in inputs if p.kind is not p.KEYWORD_ONLY)
+            cls.accepts = frozenset(p.name for p in inputs)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **keywords: Any) -> Any:
@@ -135,7 +136,7 @@ class PretrainedModel:
     @property
     def base_model_prefix(self) -> str:
         """The attribute under which a task's model keeps its encoder."""
-        return self.architecture.prefix
+        return self.architecture.prefix_of(self.task)
 
     @property
     def name_or_path(self) -> str:
@@ -145,10 +146,9 @@ class PretrainedModel:
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers the parameters are."""
         del only_trainable  # nothing is frozen here
-        shapes, tied = self.nn.parameters(self), self.architecture.tied
-        return sum(
-            _product(shape) for name, shape in shapes.items() if tied.get(name) not in shapes
-        )
+        shapes = self.nn.parameters(self)
+        twice = shared_twice(self, shapes)
+        return sum(_product(shape) for name, shape in shapes.items() if name not in twice)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
         """Write config.json and model.safetensors, with PyTorch's names, into a folder."""

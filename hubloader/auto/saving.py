@@ -10,11 +10,11 @@ from hubloader.formats import save_sharded
 from hubloader.names import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["save_model", "shard_bytes"]
+__all__ = ["save_model", "shard_bytes", "shared_twice"]
 
 _SHARD = "50GB"  # of one file, as in transformers 5
 
@@ -61,12 +61,29 @@ def _exported(model: Any) -> Mapping[str, Any]:
     Of numpy, which keeps some as stored and some as it computes, all in one dtype.
     """
     exported: Mapping[str, Any] = model.nn.export(model)
-    tied = model.architecture.tied
-    tensors = {name: array for name, array in exported.items() if tied.get(name) not in exported}
+    twice = shared_twice(model, exported)
+    tensors = {name: array for name, array in exported.items() if name not in twice}
     dtype = getattr(model, "saved_dtype", None)
     if dtype is None:
         return tensors
     return {name: _cast(array, dtype) for name, array in tensors.items()}
+
+
+def shared_twice(model: Any, names: Collection[str]) -> frozenset[str]:
+    """Return those of a model's parameters that are another one by a second name.
+
+    What a family's layers may share, a config may keep apart.
+    """
+    tied: Mapping[str, str] = model.architecture.tied
+    pairs = ((name, tied[name]) for name in names if tied.get(name) in names)
+    return frozenset(name for name, owner in pairs if _holder(model, name) is _holder(model, owner))
+
+
+def _holder(model: Any, name: str) -> Any:
+    """Return the layer that holds a parameter."""
+    for part in name.split(".")[:-1]:
+        model = getattr(model, part)
+    return model
 
 
 def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:

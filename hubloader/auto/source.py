@@ -212,11 +212,19 @@ def session_for(
             connect, settings, token=secret, proxies=proxies, headers=headers, user_agent=user_agent
         )
         reachability = _REACHABILITY.setdefault(settings.endpoint, Reachability())
-        made = Session(settings, wiring, store, reachability=reachability)
+        asker = partial(_asker, *key[1:-1], settings.endpoint)
+        made = Session(settings, wiring, store, reachability=reachability, asker=asker)
         session = _SESSIONS.setdefault(key, made)  # of two threads at once, one wins
         for oldest in list(_SESSIONS)[:-_MAX_SESSIONS]:
             _SESSIONS.pop(oldest, None)
     return session
+
+
+def _asker(*parts: object) -> str:
+    """A digest of all that an answer of the endpoint may depend on, the token among it."""
+    import hashlib  # first use: a warm load asks for no listing
+
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _frozen(mapping: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
@@ -241,6 +249,8 @@ def connect(
         user_agent: put before hubloader's own.
 
     """
+    from hubloader.cache.layout import CacheLayout
+    from hubloader.cache.pauses import Pauses
     from hubloader.hub.client import HubClient
     from hubloader.resolve.patience import patience
     from hubloader.transport.base import Timeouts
@@ -256,6 +266,7 @@ def connect(
         retry=patience(settings),
         min_rate=settings.min_rate,
         health=_health(),
+        pauses=Pauses(CacheLayout(settings.cache_dir)),
     )
 
 
@@ -280,3 +291,12 @@ def _user_agent(settings: Settings, first: str) -> str:
     if settings.user_agent_origin:
         parts.append(f"origin/{settings.user_agent_origin}")
     return "; ".join(parts)
+
+
+def _after_fork() -> None:
+    for session in _SESSIONS.values():
+        session.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

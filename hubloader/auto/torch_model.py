@@ -12,6 +12,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hubloader.architectures import MASKED_LM
 from hubloader.auto.assemble import initial_weights
 from hubloader.auto.pretrained import PretrainedModel, unknown_argument
 
@@ -52,7 +53,7 @@ class TorchModel(PretrainedModel):
     @property
     def base_model(self) -> Any:
         """The encoder inside; the model itself where it is one."""
-        return getattr(self, self.architecture.prefix, self)
+        return getattr(self, self.base_model_prefix, self)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the parameters are, those of all or of the trained ones."""
@@ -89,6 +90,8 @@ class TorchModel(PretrainedModel):
     def resize_token_embeddings(self, new_num_tokens: int | None = None, **options: Any) -> Any:
         """Give the table of words another number of rows; new ones are drawn at random.
 
+        What scores words then scores as many.
+
         Args:
             new_num_tokens: how many; None or the same number leaves it as it is.
             options: transformers' ``pad_to_multiple_of``, and ``mean_resizing``, which is passed
@@ -110,10 +113,14 @@ class TorchModel(PretrainedModel):
         wanted = -(-(new_num_tokens or rows) // step) * step
         if wanted == rows:
             return table
-        fresh = initial_weights(
-            {"weight": (max(wanted - rows, 0), width)}, self.config.initializer_range
-        )
-        self.nn.resize_rows(table, wanted, fresh["weight"])  # type: ignore[attr-defined]  # torch's
+        kit: Any = self.nn
+
+        def drawn(shape: tuple[int, ...]) -> Any:
+            return initial_weights({"weight": shape}, self.config.initializer_range)["weight"]
+
+        kit.resize_rows(table, wanted, drawn((max(wanted - rows, 0), width)))
+        if self.task == MASKED_LM:
+            kit.resize_scores(self, self.base_model, (rows, wanted), drawn)
         self.config.vocab_size = wanted
         return table
 
@@ -171,6 +178,10 @@ class TorchModel(PretrainedModel):
             if given.get("input_ids") is not None:
                 raise ValueError("give input_ids or inputs_embeds, not both")
             given["input_ids"] = self._stand_in(words)
+            told = [given.get(name) for name in ("question_lengths", "token_type_ids")]
+            if "question_lengths" in self.accepts and not any(x is not None for x in told):
+                # no ids tell where a question ends: all is of the first type
+                given["token_type_ids"] = self.nn.zeros_like(given["input_ids"])
         with contextlib.ExitStack() as stack:
             if words is not None:
                 stack.enter_context(_output(self.get_input_embeddings(), words))

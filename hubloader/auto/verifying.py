@@ -36,8 +36,8 @@ def verify(
     more.
 
     Args:
-        names: with ``lock`` its entries, else repositories (``org/name``, ``org/name@revision``),
-            in base caches too; None for all of the cache.
+        names: with ``lock`` its entries, else repositories (``org/name``, ``org/name@revision``);
+            None for all of the cache. Base caches are read too.
         lock: a models.lock: its files have to be there, and to have its sha256.
         repair: set bad files aside and fetch them again.
         repo_type: model, dataset or space.

@@ -30,7 +30,7 @@ from hubloader.types import CommitHash
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from hubloader.cache.lookup import Found
+    from hubloader.cache.content import Found
     from hubloader.cache.store import CacheStore
     from hubloader.types import Manifest, RepoId
 
@@ -92,8 +92,7 @@ def audit_cache(
 
     Args:
         store: the cache.
-        repos: only these repositories, in the writable cache and those behind it; None for all of
-            the writable one.
+        repos: only these repositories; None for all, in the writable cache and those behind it.
         commits: only these commits; None for all.
         repair: brings files of a commit again; called once for each commit with bad ones. May
             raise, which ends the audit.
@@ -116,8 +115,9 @@ def audit_cache(
 
 
 def _all_commits(store: CacheStore) -> Iterator[tuple[RepoId, CommitHash]]:
-    for repo in scan(store.layout.root).repos:
-        yield from ((repo.repo, CommitHash(revision.commit)) for revision in repo.revisions)
+    repos = [repo for root in store.roots for repo in scan(root).repos]
+    commits = ((repo.repo, CommitHash(each.commit)) for repo in repos for each in repo.revisions)
+    yield from dict.fromkeys(commits)  # a commit may be in several caches
 
 
 def _commits_of(

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from hubloader import notices
 from hubloader.cache import disk, kept, trees
 from hubloader.cache.failures import check_writable, guard
 from hubloader.cache.home import make_home, make_root
@@ -23,7 +24,7 @@ from hubloader.cache.reading import read_small
 from hubloader.cache.repo_lock import Use
 from hubloader.cache.told import Told, format_told
 from hubloader.cache.writer import BlobWriter
-from hubloader.errors import CacheError
+from hubloader.errors import CacheError, CacheReadOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -208,6 +209,7 @@ class Changes:
             if proven and filename not in manifest.entries and not os.path.isfile(mark):
                 with guard(mark):
                     self._home(manifest.repo)
+                    _refuse_links(layout, mark)
                     disk.make_folders(os.path.dirname(mark))
                     disk.append(mark, b"")
 
@@ -221,7 +223,14 @@ class Changes:
             home = self._home(repo)
             snapshot = home.snapshot(commit)
             self._publisher.changed(disk.make_folders(snapshot))
+            _refuse_links(home, home.ref(revision))
             _clear_way(home, revision)
+            if os.path.isdir(home.ref(revision)):
+                notices.warn(
+                    f"{repo} has a branch {revision!r}, which the cache cannot keep by that name: "
+                    f"refs/{revision}/ is where it keeps what locks name; offline, give its commit"
+                )
+                return
             self._write(home, home.ref(revision), commit.encode("ascii"), durable=True)
         self.confirm_ref(repo, revision)
 
@@ -265,6 +274,7 @@ class Changes:
         mtime_ns: int | None = None,
     ) -> None:
         """Write a small file; ``durable`` before its name, ``loose`` if it may be lost again."""
+        _refuse_links(home, path)
         durable = durable and self._publisher.durability != "none"
         changed = disk.write_atomically(
             path, data, tmp=home.tmp, durable=durable, mtime_ns=mtime_ns
@@ -285,6 +295,23 @@ class Changes:
             listing = use.manifest
             use.announce(lambda: self.write_manifest(listing))
         return layout
+
+
+def _refuse_links(layout: RepoLayout, path: str) -> None:
+    """Refuse to write to ``path``, below a repository, through a folder that is a link.
+
+    Raises:
+        CacheReadOnly: a folder on the way is one.
+
+    """
+    folder = os.path.dirname(path)
+    while len(folder) > len(layout.folder):
+        if os.path.islink(folder):
+            raise CacheReadOnly(
+                f"{folder} is a link, and what is written there would lie elsewhere",
+                hint="delete that link if you did not make it, or put its folder in its place",
+            )
+        folder = os.path.dirname(folder)
 
 
 def _clear_way(layout: RepoLayout, revision: str) -> None:

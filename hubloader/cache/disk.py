@@ -98,6 +98,15 @@ def make_folders(path: str) -> list[str]:
     return [*changed, parent]
 
 
+def missing_folders(path: str) -> list[str]:
+    """Return ``path`` and those above it, as far as they are not there, the inner ones first."""
+    found = []
+    while not os.path.isdir(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
 def make_nested(path: str, inner: str, *, tmp: str) -> list[str]:
     """Make ``path`` and the folder ``inner`` directly in it; where neither is there, in one step.
 

@@ -16,12 +16,21 @@ written bytes may be lost, so only the prefix whose hash is the one noted counts
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 
 from hubloader.cache.ranges import Ranges
 
-__all__ = ["JournalState", "boot_line", "hash_line", "parse_journal", "sparse_line", "write_line"]
+__all__ = [
+    "GrowingJournal",
+    "JournalState",
+    "boot_line",
+    "hash_line",
+    "parse_journal",
+    "sparse_line",
+    "write_line",
+]
 
 _LINE = re.compile(rb"b ([0-9a-f]{8})|w (\d{1,19}) (\d{1,19})|(s)|h (\d{1,19}) ([0-9a-f]{64})")
 
@@ -45,9 +54,41 @@ class JournalState:
         return Ranges((start, min(end, length)) for start, end in self.written)
 
 
-def parse_journal(data: bytes) -> JournalState:
-    """Read a journal, up to its first broken line."""
-    state = JournalState()
+class GrowingJournal:
+    """A journal that another process writes, looked at again and again: each line is read once.
+
+    That of 50 GB has 50,000 lines, and whoever waits for them looks every second.
+
+    Args:
+        path: the file.
+
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._offset = 0
+        self._state = JournalState()
+
+    def read(self) -> JournalState:
+        """Return what it says by now.
+
+        Raises:
+            OSError: it cannot be read.
+
+        """
+        with open(self._path, "rb") as file:
+            if os.fstat(file.fileno()).st_size < self._offset:  # its writer began anew
+                self._offset, self._state = 0, JournalState()
+            file.seek(self._offset)
+            whole = b"".join(file.read().rpartition(b"\n")[:2])  # the last line may grow yet
+        self._state = parse_journal(whole, self._state)
+        self._offset += len(whole)
+        return self._state
+
+
+def parse_journal(data: bytes, state: JournalState | None = None) -> JournalState:
+    """Read a journal, up to its first broken line; ``state`` is what the lines before it said."""
+    state = state or JournalState()
     for line in data.split(b"\n")[:-1]:
         match = _LINE.fullmatch(line)
         if match is None:

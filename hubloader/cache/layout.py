@@ -8,6 +8,8 @@
       .locks/.hubloader/                    cache-wide state of ours
         aliases/<repo folder>               the Hub's own name of a renamed repository
         repos/<repo folder>.lock            downloads hold it shared, deletions alone
+        pauses/<origin>                     until when a server wants no request
+        asks/<32 hex>                       a revision whose listing is being asked for
         tmp/                                what has no name: not yet, or no more
       blobs/<2 hex>/<xet hash>              huggingface_hub's shared store; we only read it
       <type>s--<namespace>--<name>/         the repository, under the name it was asked for
@@ -125,6 +127,17 @@ class CacheLayout:
     def tmp(self) -> str:
         """The folder of what has no name in the cache: yet, or no more."""
         return os.path.join(self.own, "tmp")
+
+    def pause(self, origin: str) -> str:
+        """Return the file that says until when ``origin`` (a URL's beginning) is left alone."""
+        return os.path.join(self.own, "pauses", quote(origin, safe=""))
+
+    def ask(self, repo: RepoId, revision: str) -> str:
+        """Return the file of the turn to ask what ``revision`` holds, there while one does."""
+        import hashlib  # first use: a warm load asks for no listing
+
+        name = f"{folder_name(repo)} {check_revision(revision)}"
+        return os.path.join(self.own, "asks", hashlib.sha256(name.encode()).hexdigest()[:32])
 
     def alias(self, repo: RepoId) -> str:
         """Return the file that remembers the Hub's own id of ``repo``."""

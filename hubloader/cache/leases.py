@@ -108,8 +108,14 @@ class Leases:
             if held is not None:
                 os.close(held[0])
 
+    def after_fork(self) -> None:
+        """Make them usable in a forked child: who held the guard is not in it."""
+        self._guard = threading.Lock()
+
 
 LEASES = Leases()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=LEASES.after_fork)
 
 
 def _take(folder: str) -> tuple[int, int, int] | Grip:

@@ -32,12 +32,15 @@ import contextlib
 import enum
 import errno
 import os
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from hubloader.cache import disk
 from hubloader.cache.failures import guard
-from hubloader.cache.partial import owner_of, received_bytes
+from hubloader.cache.leases import Grip, grip
+from hubloader.cache.partial import Received, owner_of
 from hubloader.errors import LockTimeout
 
 if TYPE_CHECKING:
@@ -48,9 +51,18 @@ if TYPE_CHECKING:
 __all__ = ["BlobLock", "LockOutcome", "holder_of"]
 
 _PROC_LOCKS = "/proc/locks"
-_FIRST_PAUSE = 0.01  # seconds between looks, growing to:
+_FIRST_PAUSE = 0.01  # seconds between looks, growing with the time that was waited, to:
 _LAST_PAUSE = 0.25
+_LATE = 0.05  # by how much longer than it had to anyone waits
 _TELL_EVERY = 1.0  # seconds
+_LOOK_EVERY = 1.0  # seconds between looks at whether the holder gets on: they list all contents
+_INCOMPLETE = ".incomplete"  # how huggingface_hub's unfinished downloads end
+_MAX_LISTED = 64  # repositories
+_LISTED: dict[str, tuple[float, tuple[str, ...]]] = {}  # by folder: when it was listed, and names
+_listing = threading.Lock()  # held by the one thread that lists
+_LOOK = os.O_RDONLY
+for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"):
+    _LOOK |= getattr(os, _flag, 0)
 _NO_LOCKS = frozenset(
     {
         errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EROFS, errno.EACCES,
@@ -99,6 +111,9 @@ class BlobLock:
         self._clock = clock
         self._sleep = sleep
         self._lock: Any = None
+        self._waited = False  # whether it was found held
+        self._before: tuple[int, int] | None = None  # what the content was then
+        self._come = Received(layout, etag)
         self._made = False  # whether the lock's file was not there before
         self._folders: set[str] = set() if made is None else made
 
@@ -121,8 +136,8 @@ class BlobLock:
             LockTimeout: ``limit`` passed.
 
         """
-        begin = moved = told = self._clock()
-        seen, pause = self._activity(), _FIRST_PAUSE
+        begin = told = self._clock()
+        progress = _Progress(self._activity, begin)
         while True:
             got = self._try()
             if got is not None:
@@ -130,18 +145,14 @@ class BlobLock:
             if self._ready():
                 return LockOutcome.READY
             now = self._clock()
-            activity = self._activity()
-            if activity != seen:
-                seen, moved = activity, now
             if limit is not None and now - begin >= limit:
                 raise self._timeout(now - begin)
-            if now - moved >= stall:
+            if progress.stalled(now, stall):
                 return LockOutcome.STALLED
             if on_wait is not None and now - told >= _TELL_EVERY:
                 told = now
-                on_wait(self.holder(), now - begin, received_bytes(self._layout, self._etag))
-            self._sleep(pause)
-            pause = min(2 * pause, _LAST_PAUSE)
+                on_wait(self.holder(), now - begin, self._received(now))
+            self._sleep(min(max(_FIRST_PAUSE, _LATE * (now - begin)), _LAST_PAUSE))
 
     def release(self, *, forget: bool = False) -> None:
         """Let the lock go, if it is held.
@@ -170,7 +181,7 @@ class BlobLock:
         path = self._layout.lock(self._etag)
         if _flock_holder(path) is not None:
             return holder_of(path)
-        for name, _, _ in self._activity():
+        for name, _, _ in self._activity(self._clock()):
             owner = owner_of(name)
             if owner is not None:
                 return f"process {owner.pid}, which downloads it"
@@ -178,17 +189,21 @@ class BlobLock:
 
     def _try(self) -> LockOutcome | None:
         """Try once; None when another has it."""
-        import filelock  # first use: 38 ms that a warm load does not pay
-
         path = self._layout.lock(self._etag)
+        if ("filelock" not in sys.modules or self._waited) and _is_held(path):
+            return self._busy()
+        if self._waited and self._blob() not in {None, self._before}:
+            return LockOutcome.READY
+        import filelock  # first use: 38 ms that a warm load does not pay, nor one that waits
+
         try:
             self._made = self._made or not os.path.lexists(path)
             folder = os.path.dirname(path)
-            self._folders.update(_missing(folder))
+            self._folders.update(disk.missing_folders(folder))
             lock = _make_lock(path)
             disk.in_folder(folder, lambda: lock.acquire(blocking=False))
         except filelock.Timeout:
-            return None
+            return self._busy()
         except NotImplementedError:  # filelock before 4 says so when flock is missing
             return LockOutcome.UNAVAILABLE
         except OSError as error:
@@ -197,6 +212,18 @@ class BlobLock:
             raise
         self._lock = lock
         return LockOutcome.HELD
+
+    def _busy(self) -> None:
+        if not self._waited:
+            self._waited, self._before = True, self._blob()
+
+    def _blob(self) -> tuple[int, int] | None:
+        """What tells a content that came from one that was there, and is to be replaced."""
+        try:
+            facts = os.lstat(self._layout.blob(self._etag))
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
 
     def _timeout(self, waited: float) -> LockTimeout:
         holder = self.holder()
@@ -207,16 +234,49 @@ class BlobLock:
             hint="let it end, or stop it; --wait-lock sets how long to wait",
         )
 
-    def _activity(self) -> tuple[tuple[str, int, int], ...]:
+    def _activity(self, now: float) -> tuple[tuple[str, int, int], ...]:
         """Return the content's partials with what changes while they grow."""
-        return tuple(sorted(_growing(self._layout, self._etag)))
+        return tuple(sorted(_growing(self._layout, self._etag, now)))
+
+    def _received(self, now: float) -> int:
+        return self._come.count(_incomplete(self._layout.blobs, now))
 
 
-def _missing(folder: str) -> Iterator[str]:
-    """Give the folder and those above it, as far as they are not there."""
-    while not os.path.isdir(folder):
-        yield folder
-        folder = os.path.dirname(folder)
+class _Progress:
+    """Whether the holder of a lock gets on; nothing is looked at while the lock is free.
+
+    Args:
+        activity: gives what changes while it does.
+        now: the time in seconds.
+
+    """
+
+    def __init__(self, activity: Callable[[float], object], now: float) -> None:
+        self._activity = activity
+        self._seen: object = None
+        self._looked = float("-inf")
+        self._moved = now
+
+    def stalled(self, now: float, stall: float) -> bool:
+        """Whether nothing moved for ``stall`` seconds; looks no more often than it has to."""
+        if now - self._looked >= _LOOK_EVERY or now - self._moved >= stall:
+            self._looked = now
+            activity = self._activity(now)
+            if activity != self._seen:
+                self._seen, self._moved = activity, now
+        return now - self._moved >= stall
+
+
+def _is_held(path: str) -> bool:
+    """Whether somebody has the lock, for sure: asked of the system, without filelock."""
+    try:
+        descriptor = os.open(path, _LOOK)
+    except OSError:  # no such lock yet, or what filelock knows better
+        return False
+    try:
+        return grip(descriptor, alone=True) is Grip.BUSY
+    finally:
+        os.close(descriptor)
 
 
 def _make_lock(path: str) -> Any:
@@ -230,25 +290,45 @@ def _make_lock(path: str) -> Any:
         return filelock.FileLock(path, **options)
 
 
-def _growing(layout: RepoLayout, etag: str) -> Iterator[tuple[str, int, int]]:
-    for folder, ours in ((layout.partials, True), (layout.blobs, False)):
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            continue
-        for name in names:
-            if name.startswith(f"{etag}.") and (ours or name.endswith(".incomplete")):
-                yield from _facts(folder, name)
+def _growing(layout: RepoLayout, etag: str, now: float) -> Iterator[tuple[str, int, int]]:
+    for name in (*_names(layout.partials), *_incomplete(layout.blobs, now)):
+        if name.startswith(f"{etag}."):
+            folder = layout.blobs if name.endswith(_INCOMPLETE) else layout.partials
+            yield from _facts(folder, name)
+
+
+def _incomplete(folder: str, now: float) -> tuple[str, ...]:
+    """huggingface_hub's unfinished downloads, as they were at most a second or two ago.
+
+    They lie among the contents, of which a repository has 100,000: threads share one look.
+    """
+    looked, names = _LISTED.get(folder, (float("-inf"), ()))
+    if 0 <= now - looked < _LOOK_EVERY or not _listing.acquire(blocking=False):
+        return names
+    try:
+        names = tuple(name for name in _names(folder) if name.endswith(_INCOMPLETE))
+        if len(_LISTED) >= _MAX_LISTED:
+            _LISTED.clear()
+        _LISTED[folder] = now, names
+    finally:
+        _listing.release()
+    return names
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _facts(folder: str, name: str) -> Iterator[tuple[str, int, int]]:
-    for path in (os.path.join(folder, name, "data"), os.path.join(folder, name)):
-        try:
-            facts = os.lstat(path)
-        except OSError:
-            continue
-        yield name, facts.st_size, facts.st_mtime_ns
-        return
+    path = os.path.join(folder, name)
+    # the journal moves too while a whole file is hashed to its end, and the data does not
+    for part in (os.path.join(path, "data"), os.path.join(path, "journal"), path):
+        with contextlib.suppress(OSError):
+            facts = os.lstat(part)
+            yield name, facts.st_size, facts.st_mtime_ns
 
 
 def holder_of(path: str) -> str:

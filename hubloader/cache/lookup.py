@@ -1,57 +1,35 @@
 """Find things in the cache, and in the read-only caches behind it. Writes nothing, locks nothing.
 
-A content counts as there when it is a regular file of the announced size, reached in one of these
-ways and no other, so that a link planted by somebody else leads nowhere:
-
-- the pointer is a link to the repository's blob of the announced etag, here or in a base cache, and
-  the system comes to that blob by it (a folder on the way may be a planted link);
-- the pointer is a file itself (no symbolic links here, or huggingface_hub moved the blob there);
-- that blob is a link into the cache's shared store of Xet files.
-
-One look-up is a fixed number of system calls: readlink and stat of the pointer, lstat of the blob,
-one read of its stamp.
+What counts as a file that is there says ``content.py``. One look-up is a fixed number of system
+calls: those of ``content.py``, and one read of the content's stamp.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hubloader.cache import stamps
+from hubloader.cache.content import Found, Seen, blob_content, fits, pointer_content
 from hubloader.cache.failures import is_absence
 from hubloader.cache.ownership import Ownership
-from hubloader.cache.reading import leads_to, names_in, points_at, read_small
+from hubloader.cache.reading import names_in, points_at, read_small
 from hubloader.cache.trees import read_tree
 from hubloader.errors import CacheMiss, InvalidReference
 from hubloader.names import check_filename, is_commit, is_etag, is_short_commit
 from hubloader.types import CommitHash, Entry, Manifest, OnDisk, RepoId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from hubloader.cache.content import Marks
     from hubloader.cache.layout import CacheLayout, RepoLayout
     from hubloader.cache.told import Told
 
-__all__ = ["Found", "Lookup", "Verify", "can_keep_stamps", "files_below", "not_cached"]
+__all__ = ["Lookup", "Verify", "can_keep_stamps", "files_below", "not_cached"]
 
 Verify = Literal["size", "always"]
 _MAX_LAYERS = 256  # repositories whose paths are kept at hand
-
-
-@dataclass(frozen=True)
-class Found:
-    """A content of the right size on this disk.
-
-    ``path`` is what to open, ``pointer`` the snapshot's name for it (None if it has none yet),
-    ``facts`` what lstat said of ``path``, ``layout`` the cache that the content is in.
-    """
-
-    path: str
-    pointer: str | None
-    facts: os.stat_result
-    layout: RepoLayout
 
 
 class Lookup:
@@ -74,11 +52,17 @@ class Lookup:
         self._verify: Verify = verify
         self._ownership = ownership or Ownership()
         self._layers: dict[RepoId, tuple[RepoLayout, ...]] = {}
+        self._seen = Seen()
 
     @property
     def top(self) -> CacheLayout:
         """The writable cache."""
         return self._caches[0]
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders of all caches."""
+        return tuple(cache.root for cache in self._caches)
 
     def layers(self, repo: RepoId) -> tuple[RepoLayout, ...]:
         """Return the repository's paths in each cache."""
@@ -102,8 +86,9 @@ class Lookup:
     def read_ref(self, repo: RepoId, revision: str) -> CommitHash | None:
         """Return the commit that ``revision`` was, None if no cache has a readable ref of it."""
         for layout in self._believed(repo):
-            self._ownership.check_file(layout.ref(revision))
-            text = read_small(layout.ref(revision))
+            path = layout.ref(revision)
+            self._ownership.check_file(path)
+            text = read_small(path)
             if is_commit(text):
                 return CommitHash(text)
         return None
@@ -222,16 +207,30 @@ class Lookup:
         blobs = [layout.blob(etag) for layout in layers] if etag else []
         for index, layout in enumerate(layers):
             pointer = layout.pointer(manifest.commit, filename)
-            content = _pointer_content(pointer, blobs, self._caches)
-            if content is not None and _fits(content[1], entry):
+            seen = self._seen.find(pointer, etag)
+            if seen is not None and fits(seen.facts, entry):
+                return seen
+            content = pointer_content(pointer, blobs, self._caches)
+            if content is not None and fits(content[1], entry):
                 path, facts, owner = content
                 self._ownership.check_file(path, facts)
-                return Found(path, pointer, facts, layout if owner is None else layers[owner])
-            loose = _blob_facts(blobs[index], self._caches) if blobs else None
-            if loose is not None and _fits(loose[1], entry):
+                found = Found(path, pointer, facts, layout if owner is None else layers[owner])
+                self._seen.note(found, etag)
+                return found
+            loose = blob_content(blobs[index], self._caches) if blobs else None
+            if loose is not None and fits(loose[1], entry):
                 self._ownership.check_file(*loose)
                 return Found(loose[0], None, loose[1], layout)
         return None
+
+    def marks(self, manifest: Manifest, filenames: Iterable[str]) -> Marks | None:
+        """Return by what to know at one look that files are as they were; None if none serves.
+
+        For contents that were found in the writable cache, under their pointers, and trusted: one
+        of a base cache may come to lie before it.
+        """
+        pointer = self.layers(manifest.repo)[0].pointer
+        return self._seen.marks(pointer(manifest.commit, name) for name in filenames)
 
     def inspect(
         self, manifest: Manifest, filename: str, *, pending: Callable[[str], bool]
@@ -264,11 +263,16 @@ class Lookup:
         """
         if self._verify == "always":
             return False
+        if self._seen.is_trusted(found):
+            return True
+        since = stamps.forgotten()
         top = self.layers(found.layout.repo)[0]
         places = dict.fromkeys((found.layout.stamp(etag), top.stamp(etag)))
-        if any(stamps.find(place, found.facts) is not None for place in places):
+        known = any(stamps.find(place, found.facts) is not None for place in places)
+        if known or not can_keep_stamps(top):
+            self._seen.trust(found, since)
             return True
-        return not can_keep_stamps(top)
+        return False
 
 
 def _resumable(layout: RepoLayout, etag: str | None) -> int:
@@ -277,66 +281,6 @@ def _resumable(layout: RepoLayout, etag: str | None) -> int:
     from hubloader.cache.partial import resumable_bytes  # first use: something is downloaded
 
     return resumable_bytes(layout, etag)
-
-
-def _fits(facts: os.stat_result, entry: Entry) -> bool:
-    return entry.size is None or facts.st_size == entry.size
-
-
-def _regular(path: str) -> os.stat_result | None:
-    """Return the facts of a file that is no link, folder or device; None for anything else."""
-    facts = _lstat(path)
-    return facts if facts is not None and stat.S_ISREG(facts.st_mode) else None
-
-
-def _lstat(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError as error:
-        if is_absence(error):
-            return None
-        raise
-
-
-def _pointer_content(
-    pointer: str, blobs: list[str], caches: tuple[CacheLayout, ...]
-) -> tuple[str, os.stat_result, int | None] | None:
-    """Return what to open for a pointer, its facts, and which blob it is (None: itself).
-
-    None if there is no pointer, or it leads anywhere else.
-    """
-    target = points_at(pointer)
-    if target is None:
-        facts = _regular(pointer)
-        return None if facts is None else (pointer, facts, None)
-    for index, blob in enumerate(blobs):
-        if _is_same_name(target, blob):
-            content = _blob_facts(blob, caches)
-            if content is None or not leads_to(pointer, content[1]):
-                return None
-            return (*content, index)
-    return None
-
-
-def _is_same_name(target: str, blob: str) -> bool:
-    """Whether a link's target is the blob: by its text, or by its folder (reached two ways)."""
-    if target == blob:
-        return True
-    (folder, name), (right_folder, right_name) = os.path.split(target), os.path.split(blob)
-    return name == right_name and os.path.realpath(folder) == os.path.realpath(right_folder)
-
-
-def _blob_facts(blob: str, caches: tuple[CacheLayout, ...]) -> tuple[str, os.stat_result] | None:
-    facts = _lstat(blob)
-    if facts is None:
-        return None
-    if stat.S_ISREG(facts.st_mode):
-        return blob, facts
-    shared = points_at(blob) if stat.S_ISLNK(facts.st_mode) else None
-    if shared is None or not any(cache.is_shared_blob(shared) for cache in caches):
-        return None
-    facts = _regular(shared)
-    return None if facts is None else (shared, facts)
 
 
 def can_keep_stamps(layout: RepoLayout) -> bool:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
-from hubloader.cache.journal import JournalState, boot_line, parse_journal
+from hubloader.cache.journal import GrowingJournal, JournalState, boot_line, parse_journal
 from hubloader.cache.owner import Liveness, Owner, liveness, this_process
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 __all__ = [
     "LARGE",
     "Partial",
+    "Received",
     "Takeover",
     "adopt",
     "blank_partial",
     "create_partial",
     "decide",
-    "received_bytes",
     "resumable_bytes",
     "sweep",
 ]
@@ -171,21 +171,43 @@ def resumable_bytes(layout: RepoLayout, etag: str) -> int:
     return max((_available(path) for path in _candidates(layout, etag)), default=0)
 
 
-def received_bytes(layout: RepoLayout, etag: str) -> int:
-    """Return how much of a content has come so far, to whichever library fetches it."""
-    ours = (
-        _available(os.path.join(layout.partials, name))
-        if os.path.isdir(os.path.join(layout.partials, name))
-        else _size(os.path.join(layout.partials, name))
-        for name in _names(layout.partials)
-        if name.startswith(f"{etag}.")
-    )
-    theirs = (
-        _size(os.path.join(layout.blobs, name))
-        for name in _names(layout.blobs)
-        if name.startswith(f"{etag}.") and name.endswith(".incomplete")
-    )
-    return max((*ours, *theirs), default=0)
+class Received:
+    """How much of a content has come so far, to whichever process and library fetches it.
+
+    Args:
+        layout: the repository.
+        etag: the content.
+
+    """
+
+    def __init__(self, layout: RepoLayout, etag: str) -> None:
+        self._layout = layout
+        self._prefix = f"{etag}."
+        self._journals: dict[str, GrowingJournal] = {}
+
+    def count(self, incomplete: Iterable[str] = ()) -> int:
+        """Return the bytes that the one that is furthest has.
+
+        Args:
+            incomplete: huggingface_hub's unfinished downloads in ``blobs``, of any content.
+
+        """
+        ours, theirs = self._layout.partials, self._layout.blobs
+        paths = [os.path.join(ours, name) for name in _names(ours) if self._is_of_it(name)]
+        paths += [os.path.join(theirs, name) for name in incomplete if self._is_of_it(name)]
+        return max(map(self._of, paths), default=0)
+
+    def _is_of_it(self, name: str) -> bool:
+        return name.startswith(self._prefix)
+
+    def _of(self, path: str) -> int:
+        if not os.path.isdir(path):
+            return _size(path)
+        journal = self._journals.setdefault(path, GrowingJournal(os.path.join(path, "journal")))
+        try:
+            return journal.read().available(_length(path)).total
+        except OSError:  # it has gone: its download ended, or another took it over
+            return 0
 
 
 def sweep(layout: RepoLayout) -> None:

@@ -5,11 +5,20 @@ All that a warm load reads with: few lines, and no import that costs time.
 
 from __future__ import annotations
 
+import operator
 import os
 
 from hubloader.cache.failures import is_absence
 
-__all__ = ["leads_to", "names_in", "open_to_read", "points_at", "read_small", "read_whole"]
+__all__ = [
+    "identity",
+    "leads_to",
+    "names_in",
+    "open_to_read",
+    "points_at",
+    "read_small",
+    "read_whole",
+]
 
 _READ = (
     os.O_RDONLY
@@ -18,6 +27,8 @@ _READ = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+# of a stat_result: another file, or a changed one, has another identity
+identity = operator.attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _SMALL = 256  # bytes: a ref is 40 digits and perhaps a newline
 _CHUNK = 1024 * 1024  # bytes
 

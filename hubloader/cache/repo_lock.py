@@ -105,7 +105,7 @@ class RepoLock:
             return os.open(self._path, flags)
         with contextlib.suppress(OSError):  # read-only, no right: nobody can delete here either
             folder = os.path.dirname(self._path)
-            missing = _missing(folder)
+            missing = disk.missing_folders(folder)
             made = disk.in_folder(folder, lambda: os.open(self._path, flags | os.O_CREAT, 0o664))
             self._made = missing or [folder]
             return made
@@ -149,12 +149,3 @@ class Use:
             self._lock.release()
         else:
             self._lock.forget()
-
-
-def _missing(folder: str) -> list[str]:
-    """Return the folder and those above it, as far as they are not there, the inner ones first."""
-    found = []
-    while not os.path.isdir(folder):
-        found.append(folder)
-        folder = os.path.dirname(folder)
-    return found

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
-from hubloader.cache.reading import read_whole
+from hubloader.cache.reading import identity, read_whole
 from hubloader.names import is_etag
 
-__all__ = ["Stamp", "add", "find", "forget", "known", "newest"]
+__all__ = ["Stamp", "add", "find", "forget", "forgotten", "known", "newest"]
 
 _MAX_SEEN = 8192  # contents
 _MAX_LINE = 120  # bytes
@@ -39,7 +40,8 @@ class Stamp:
         return cls(facts.st_size, facts.st_mtime_ns, sha256)
 
 
-_SEEN: dict[str, tuple[tuple[int, int, int, int, int], Stamp]] = {}  # by the stamps' file
+_SEEN: dict[str, tuple[Any, Stamp]] = {}  # by the stamps' file
+_DROPPED = [object()]  # a new one whenever a stamp is dropped
 
 
 def known(path: str) -> tuple[Stamp, ...]:
@@ -66,15 +68,15 @@ def find(path: str, facts: os.stat_result) -> Stamp | None:
     One that this process found before is not read again while the file is the same to its inode
     and the time of its last change.
     """
-    identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    now = identity(facts)
     seen = _SEEN.get(path)
-    if seen is not None and seen[0] == identity:
+    if seen is not None and seen[0] == now:
         return seen[1]
     for stamp in known(path):
         if stamp.size == facts.st_size and stamp.mtime_ns == facts.st_mtime_ns:
             if len(_SEEN) >= _MAX_SEEN:
                 _SEEN.clear()
-            _SEEN[path] = (identity, stamp)
+            _SEEN[path] = (now, stamp)
             return stamp
     return None
 
@@ -98,10 +100,22 @@ def add(path: str, stamp: Stamp) -> None:
 
 def forget(path: str) -> None:
     """Drop all stamps at ``path``."""
-    _SEEN.pop(path, None)
     from hubloader.cache import disk
 
-    disk.remove(path)
+    try:
+        disk.remove(path)
+    finally:
+        _SEEN.pop(path, None)
+        _DROPPED[0] = object()  # last: what is looked up meanwhile counts as older
+
+
+def forgotten() -> object:
+    """Return an object that is another once this process dropped any stamp.
+
+    What was found to be trusted before, without looking at stamps again, is then to be looked at
+    again.
+    """
+    return _DROPPED[0]
 
 
 def _size(path: str) -> int:

@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
+    from hubloader.cache.asking import Question
     from hubloader.cache.changes import Changes
+    from hubloader.cache.content import Found, Marks
     from hubloader.cache.layout import RepoLayout
     from hubloader.cache.links import LinkMode
     from hubloader.cache.lock import LockOutcome
-    from hubloader.cache.lookup import Found
     from hubloader.cache.publish import Durability
     from hubloader.cache.told import Told
     from hubloader.cache.writer import BlobWriter
@@ -87,6 +88,16 @@ class CacheStore:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.layout.root!r})"
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: what other threads had under way is the parent's."""
+        self._guard = threading.Lock()
+        self._made = None
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders of the writable cache, and of those behind it."""
+        return self._lookup.roots
 
     @property
     def _changes(self) -> Changes:
@@ -155,6 +166,13 @@ class CacheStore:
         """Return where the content of a file is, with the right size; None if nowhere."""
         return self._lookup.find(manifest, filename)
 
+    def marks(self, manifest: Manifest, filenames: Iterable[str]) -> Marks | None:
+        """Return by what to know at one look that files are as ``inspect`` saw them.
+
+        None where a file was not found and trusted, or a look cannot tell.
+        """
+        return self._lookup.marks(manifest, filenames)
+
     def path(self, manifest: Manifest, filename: str) -> Path:
         """Return the pointer of a file whose content is there, in whichever cache it is.
 
@@ -184,7 +202,9 @@ class CacheStore:
     def snapshot_path(self, repo: RepoId, commit: str) -> Path:
         """Return the folder of the commit's pointers: the first cache that has one, or the top."""
         folders = [layer.snapshot(commit) for layer in self._lookup.layers(repo)]
-        return Path(next((f for f in folders if os.path.isdir(f)), folders[0]))
+        behind = len(folders) > 1  # else there is nothing to choose from
+        found = next((f for f in folders if os.path.isdir(f)), None) if behind else None
+        return Path(found or folders[0])
 
     def digest(self, repo: RepoId, etag: str) -> str | None:
         """Return the sha256 of a content that was hashed here, None if it never was."""
@@ -255,6 +275,21 @@ class CacheStore:
         etag = None if entry is None else entry.sha256 or entry.git_sha1
         top = self.layout.repo(manifest.repo)
         return etag is not None and self._is_waiting(top.blob(etag))
+
+    # asking
+
+    def question(self, repo: RepoId, revision: str, asker: str) -> Question:
+        """Have one process at a time ask what a revision holds, and the others told: asking.py.
+
+        Args:
+            repo: the repository.
+            revision: the revision.
+            asker: a digest of all that the answer may depend on: endpoint, token, headers.
+
+        """
+        from hubloader.cache.asking import Question  # first use: a listing is asked for
+
+        return Question(self.layout.ask(repo, revision), asker, repo, revision)
 
     # keeping others from deleting
 
@@ -439,7 +474,7 @@ class CacheStore:
     def mark_used(self, repo: RepoId, commit: str) -> None:
         """Note, once a day, that a commit was loaded; silently not where it cannot be."""
         try:
-            age = time.time() - os.lstat(self.layout.repo(repo).used(commit)).st_mtime
+            age = time.time() - os.lstat(self._lookup.layers(repo)[0].used(commit)).st_mtime
         except OSError as error:
             if not is_absence(error):
                 raise

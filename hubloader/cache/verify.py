@@ -25,9 +25,9 @@ from hubloader.errors import CacheError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hubloader.cache.content import Found
     from hubloader.cache.digest import ContentHash
     from hubloader.cache.layout import RepoLayout
-    from hubloader.cache.lookup import Found
 
 __all__ = ["hash_content", "hash_found", "names_set_aside", "set_aside"]
 

@@ -25,6 +25,7 @@ code meaning
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,7 @@ def execute(arguments: Sequence[str], *, as_json: bool) -> int:
         KeyboardInterrupt: it was interrupted.
 
     """
+    _write_any_name()
     try:
         code = cli.main(list(arguments), prog_name="hubloader", standalone_mode=False)
     except click.Abort:  # what click makes of an interrupt
@@ -108,6 +110,12 @@ def execute(arguments: Sequence[str], *, as_json: bool) -> int:
             raise KeyboardInterrupt from None
         return _ended(error, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _write_any_name() -> None:
+    """Have a name that stdout's encoding has no letters for written with escapes: a file's can."""
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _ended(error: Exception, *, as_json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,6 +57,10 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
             return error
 
     results = [attempt(name) for name in names]
+    for each in results:
+        if not isinstance(each, HubloaderError) and each.unmatched:
+            patterns = ", ".join(each.unmatched)
+            warnings.warn(f"no file of {each.repo_id} fits {patterns}", stacklevel=2)
     failures = [result for result in results if isinstance(result, HubloaderError)]
     done = [result for result in results if not isinstance(result, HubloaderError)]
     rows = [_row(each, dry_run=dry_run) for each in done]

@@ -29,7 +29,7 @@ from hubloader.hub.urls import HubUrls
 from hubloader.names import is_commit
 from hubloader.transport.auth import Credential, Origin, authorised
 from hubloader.transport.base import Headers, Request, Timeouts, shown
-from hubloader.transport.health import OriginHealth
+from hubloader.transport.health import OriginHealth, SharedPauses
 from hubloader.transport.redirects import Redirecting, RedirectPolicy
 from hubloader.transport.retry import Retrying, RetryPolicy
 from hubloader.types import CommitHash, Manifest
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["HubClient"]
 
 _NOT_FOUND = 404
+_NO_SUCH_METHOD: Final = frozenset({405, 501})
 _TIMEOUTS: Final = Timeouts()
 _RETRY: Final = RetryPolicy()
 
@@ -63,6 +64,7 @@ class HubClient:
         clock: counts seconds.
         sleep: waits seconds.
         health: what the process knows of the origins; None to begin knowing nothing.
+        pauses: where other processes tell of the pauses they were asked for; None for no others.
 
     """
 
@@ -80,14 +82,21 @@ class HubClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         health: OriginHealth | None = None,
+        pauses: SharedPauses | None = None,
     ) -> None:
         self.health = health or OriginHealth(clock)
         self.urls = HubUrls(endpoint)
+        self._knows_head = True  # until it says otherwise
         self._credential = Credential.bound(endpoint, token)
         policy = RedirectPolicy(self._credential)
         self._at = Endpoint(
             transport=Retrying(
-                Redirecting(transport, policy), retry, clock=clock, sleep=sleep, health=self.health
+                Redirecting(transport, policy),
+                retry,
+                clock=clock,
+                sleep=sleep,
+                health=self.health,
+                pauses=pauses,
             ),
             urls=self.urls,
             home=Origin.of(endpoint),
@@ -330,5 +339,12 @@ class HubClient:
         timeouts: Timeouts,
         stop: Callable[[Response], bool],
     ) -> Response:
-        url = self.urls.resolve(repo, revision, filename)
-        return self._at.send("HEAD", url, {"Accept-Encoding": "identity"}, timeouts, stop)
+        url, identity = self.urls.resolve(repo, revision, filename), {"Accept-Encoding": "identity"}
+        if self._knows_head:
+            response = self._at.send("HEAD", url, identity, timeouts, stop)
+            if response.status not in _NO_SUCH_METHOD:
+                return response
+            response.close()
+            self._knows_head = False
+        # the same headers, and a body that nobody reads
+        return self._at.send("GET", url, identity, timeouts, stop)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hubloader.errors import ListingUnavailable, MalformedAnswer, NotFound
 from hubloader.hub.listing import next_page, parse_info, parse_tree_page
 from hubloader.names import is_commit
-from hubloader.transport.base import shown
+from hubloader.transport.base import TooLong, shown
 from hubloader.types import Manifest
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def survey(
 ) -> tuple[Manifest, Info]:
     """Ask what a revision is and holds, and what the card says of it.
 
-    One request, and where the files are many or not described, one for each page of the tree.
+    One request, and where the files are many or not described, one for each page of the tree;
+    where they are too many for one answer, a brief one and the pages.
 
     Raises:
         NotFound: no such repository or revision.
@@ -39,7 +40,11 @@ def survey(
         TransportError: no answer came.
 
     """
-    answer = endpoint.get_json(endpoint.urls.info(repo, revision), repo, "info", timeouts)
+    try:
+        answer = endpoint.get_json(endpoint.urls.info(repo, revision), repo, "info", timeouts)
+    except TooLong:
+        brief = endpoint.urls.brief_info(repo, revision)
+        answer = endpoint.get_json(brief, repo, "info", timeouts)
     info = parse_info(answer.body)
     if is_commit(revision) and info.commit != revision:
         raise MalformedAnswer(f"{endpoint.home} answered about the commit {info.commit}")

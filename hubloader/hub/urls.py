@@ -42,6 +42,7 @@ _API_FOLDER: Final[dict[RepoType, str]] = {
 }
 _FILE_PREFIX: Final[dict[RepoType, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _TYPE_OF_FOLDER: Final[dict[str, RepoType]] = {f: t for t, f in _API_FOLDER.items()}
+_BRIEF: Final = ("sha", "cardData", "tags")  # and "gated", which a space is never
 _VERBS: Final[dict[str, RouteKind]] = {
     "revision": "info",
     "tree": "tree",
@@ -80,6 +81,12 @@ class HubUrls:
         """Where a revision's commit and files are told; ``blobs`` adds sizes and hashes."""
         query = "?blobs=true" if blobs else ""
         return f"{self._api(repo)}/revision/{_quote_all(revision)}{query}"
+
+    def brief_info(self, repo: RepoId, revision: str) -> str:
+        """Where a revision's commit and card are told, without the files."""
+        wanted = _BRIEF if repo.repo_type == "space" else (*_BRIEF, "gated")
+        query = urlencode([("expand", each) for each in wanted])
+        return f"{self._api(repo)}/revision/{_quote_all(revision)}?{query}"
 
     def tree(self, repo: RepoId, revision: str, path: str = "", *, recursive: bool = True) -> str:
         """Where a folder's entries are listed, in pages."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hubloader.hub.client import HubClient
     from hubloader.locking.values import LockedModel
     from hubloader.resolve.plan import Plan
-    from hubloader.resolve.progress import Tracker
+    from hubloader.resolve.progress import Progress, Tracker
     from hubloader.settings import Settings
     from hubloader.types import Manifest
 
@@ -57,8 +57,14 @@ class Desk:
         names = sorted(filenames)
         return make_plan(manifest, names, self.store.inspect(manifest, names), self.mode)
 
-    def carry_out(self, plan: Plan) -> dict[str, Path]:
+    def carry_out(
+        self, plan: Plan, also: Callable[[Progress], object] | None = None
+    ) -> dict[str, Path]:
         """Do it; the files are named when the surrounding ``store.batch`` ends.
+
+        Args:
+            plan: what is to be done.
+            also: told of the download too.
 
         Raises:
             CacheMiss: files are missing, and the network is off.
@@ -74,9 +80,11 @@ class Desk:
         self.store.check_names(manifest, [file.filename for file in plan.files])
         from hubloader.resolve.engine import Engine  # first use: threads, sockets, locks
 
-        engine = Engine(self.settings, self.client, self.store)
+        engine, tracker = Engine(self.settings, self.client, self.store), self.tracker()
+        if also is not None:
+            tracker.also(also)
         with about(repo_id=str(manifest.repo), revision=manifest.revision):
-            done = engine.carry_out(plan, self.tracker())
+            done = engine.carry_out(plan, tracker)
         return {name: Path(file.path) for name, file in done.items()}
 
     def bring(self, manifest: Manifest, filenames: Iterable[str]) -> dict[str, Path]:

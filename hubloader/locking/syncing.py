@@ -122,20 +122,16 @@ def sync_lock(desk: Desk, lock: Lock, *, move_refs: bool = False) -> tuple[Synce
 def _sync(desk: Desk, model: LockedModel, plan: Plan, *, move_refs: bool) -> SyncedModel:
     store, manifest, fetched = desk.store, model.manifest, 0
     if not plan.idle:
-        with store.using(model.repo), store.batch():
-            now = desk.plan(manifest, manifest.entries)  # an entry before may have brought some
-            fetched = now.fetch_bytes
-            desk.carry_out(now)
-            if plan.downloads:
-                _keep_listing(desk, model)
+        fetched = _bring(desk, model, plan)
     check_sha256(store, model)
-    with contextlib.ExitStack() as rest:
-        if plan.idle:
-            # all that is needed is there: a disk that takes no note is no failure
-            rest.enter_context(contextlib.suppress(CacheReadOnly, DiskFull))
-        rest.enter_context(store.batch())
-        store.mark_absent(manifest, model.absent)
-        set_refs(desk, model, move=move_refs)
+    if not (plan.idle and _is_noted(desk, model, move=move_refs)):
+        with contextlib.ExitStack() as rest:
+            if plan.idle:
+                # all that is needed is there: a disk that takes no note is no failure
+                rest.enter_context(contextlib.suppress(CacheReadOnly, DiskFull))
+            rest.enter_context(store.batch())
+            store.mark_absent(manifest, model.absent)
+            set_refs(desk, model, move=move_refs)
     store.mark_used(model.repo, model.commit)
     return SyncedModel(
         name=model.name,
@@ -148,6 +144,31 @@ def _sync(desk: Desk, model: LockedModel, plan: Plan, *, move_refs: bool) -> Syn
         size=model.size,
         fetched_bytes=fetched,
     )
+
+
+def _bring(desk: Desk, model: LockedModel, plan: Plan) -> int:
+    """Fetch what is missing; return how many bytes came."""
+    from hubloader.resolve.progress import Fetched  # first use: a download
+
+    store, manifest, fetched = desk.store, model.manifest, Fetched()
+    with store.using(model.repo), store.batch():
+        now = desk.plan(manifest, manifest.entries)  # an entry before may have brought some
+        desk.carry_out(now, also=fetched)
+        if plan.downloads:
+            _keep_listing(desk, model)
+    return fetched.count
+
+
+def _is_noted(desk: Desk, model: LockedModel, *, move: bool) -> bool:
+    """Whether the refs and the absence marks are there already."""
+    store, repo, revision, commit = desk.store, model.repo, model.revision, model.commit
+    if store.read_ref(repo, own_ref(model.name)) != commit:
+        return False
+    at = commit if revision == commit else store.read_ref(repo, revision)
+    if at is None or (move and at != commit):
+        return False
+    marks = (store.layout.repo(repo).absent_mark(commit, name) for name in model.absent)
+    return all(map(os.path.isfile, marks))
 
 
 def _keep_listing(desk: Desk, model: LockedModel) -> None:

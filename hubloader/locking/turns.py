@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING
 
 from hubloader.cache.leases import Grip, grip
-from hubloader.cache.lock import holder_of
 from hubloader.errors import LockTimeout
 from hubloader.notices import warn
 
@@ -60,7 +59,7 @@ def my_turn(
                 raise _timeout(folder, waited)
             if waited >= _PATIENCE and not told:
                 told = True
-                warn(f"waiting for {holder_of(folder)}, which changes the models of {folder}")
+                warn(f"waiting for {_holder(folder)}, which changes the models of {folder}")
             sleep(_PAUSE)
         yield
     finally:
@@ -68,10 +67,16 @@ def my_turn(
 
 
 def _timeout(folder: str, waited: float) -> LockTimeout:
-    holder = holder_of(folder)
+    holder = _holder(folder)
     return LockTimeout(
         f"{holder} has been changing the models of {folder} for more than {waited:.0f} s",
         holder=holder,
         waited=waited,
         hint="let it end, or stop it; --wait-lock sets how long to wait",
     )
+
+
+def _holder(folder: str) -> str:
+    from hubloader.cache.lock import holder_of  # first use: mostly nobody waits
+
+    return holder_of(folder)

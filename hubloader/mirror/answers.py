@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubloader.mirror.snapshot import ServedFile, Snapshot
     from hubloader.types import RepoId
 
-__all__ = ["path_items", "refs", "repo_info", "tree_items", "user"]
+__all__ = ["path_items", "refs", "repo_info", "tree_names", "user"]
 
 _TITLE = "Served from a folder"
 
@@ -58,9 +58,7 @@ def repo_info(
     return info
 
 
-def tree_items(
-    snapshot: Snapshot, folder: str, *, recursive: bool, expand: bool
-) -> list[dict[str, Any]] | None:
+def tree_names(snapshot: Snapshot, folder: str, *, recursive: bool) -> list[str] | None:
     """What ``folder`` ("" for the root) holds, sorted by path; None when it is not there."""
     if folder and folder not in snapshot.folders:
         return None
@@ -70,7 +68,7 @@ def tree_items(
         for name in (*snapshot.folders, *snapshot.files)
         if name.startswith(prefix) and (recursive or "/" not in name[len(prefix) :])
     )
-    return path_items(snapshot, sorted(names), expand=expand)
+    return sorted(names)
 
 
 def path_items(snapshot: Snapshot, paths: Iterable[str], *, expand: bool) -> list[dict[str, Any]]:

@@ -77,6 +77,7 @@ class Endpoint:
         self._signer = signer
         self._content_port = content_port
         self._running: dict[tuple[RepoId, str], asyncio.Task[Snapshot]] = {}
+        self._listed: tuple[tuple[str, str, bool] | None, list[str] | None] = (None, None)
         self._answers: dict[RouteKind, Answer] = {
             "info": self._info,
             "tree": self._tree,
@@ -134,22 +135,31 @@ class Endpoint:
         return _json(info, snapshot)
 
     async def _tree(self, request: web.Request, repo: RepoId, route: Route) -> web.StreamResponse:
-        snapshot = await self._snapshot(repo, route.revision)
         recursive, expand = _flag(request, "recursive"), _flag(request, "expand")
-        items = answers.tree_items(snapshot, route.path, recursive=recursive, expand=expand)
-        if items is None:
+        start = _number(request, "cursor") or 0
+        known = self._library.known_listing(repo, route.revision) if start else None
+        snapshot = known or await self._snapshot(repo, route.revision)
+        names = self._names(snapshot, route.path, recursive=recursive)
+        if names is None:
             raise EntryNotFound(
                 f"{route.path} does not exist on {route.revision!r}", revision=snapshot.commit
             )
         limit = EXPANDED_PAGE_SIZE if expand else PAGE_SIZE
         asked = _number(request, "limit")
         limit = limit if asked is None else max(1, min(asked, limit))
-        start = _number(request, "cursor") or 0
-        answer = _json(items[start : start + limit], snapshot)
-        if start + limit < len(items):
+        page = names[start : start + limit]
+        answer = _json(answers.path_items(snapshot, page, expand=expand), snapshot)
+        if start + limit < len(names):
             following = request.url.update_query(cursor=str(start + limit))
             answer.headers["Link"] = format_link_next(str(following))
         return answer
+
+    def _names(self, snapshot: Snapshot, path: str, *, recursive: bool) -> list[str] | None:
+        """``answers.tree_names``, put together once for all pages of one listing."""
+        key = (snapshot.commit, path, recursive)
+        if self._listed[0] != key:
+            self._listed = key, answers.tree_names(snapshot, path, recursive=recursive)
+        return self._listed[1]
 
     async def _paths_info(
         self, request: web.Request, repo: RepoId, route: Route

@@ -90,6 +90,10 @@ class CacheLibrary:
         file = None if known is None else known.files.get(filename)
         return known if file is not None and file.is_current() else None
 
+    def known_listing(self, repo: RepoId, commit: str) -> Snapshot | None:
+        """The snapshot that was taken last of a full commit."""
+        return self._snapshots.get((repo, commit))  # type: ignore[arg-type]  # else not found
+
     def by_digest(self, sha256: str) -> ServedFile | None:
         """The LFS file with this content, once a snapshot that holds it was taken."""
         found = self._by_digest.get(sha256)

@@ -61,6 +61,9 @@ class Library(Protocol):
     def known_file(self, repo: RepoId, revision: str, filename: str) -> Snapshot | None:
         """The snapshot of a full commit, if it needs no second look."""
 
+    def known_listing(self, repo: RepoId, commit: str) -> Snapshot | None:
+        """What a full commit holds, if it was looked at before: the next page of its listing."""
+
     def by_digest(self, sha256: str) -> ServedFile | None:
         """The LFS file with this content."""
 
@@ -139,15 +142,24 @@ class FolderLibrary:
         A client fetches many files of one commit: none of them needs the whole folder read again,
         as long as the file itself is still the one that was hashed.
         """
-        if not is_commit(revision):
-            return None
-        for folder in self.revisions(repo).values():
-            snapshot = self._snapshots.get(folder)
-            if snapshot is not None and snapshot.commit == revision:
-                served = snapshot.files.get(filename)
-                if served is None or served.is_current():
-                    return snapshot
+        for snapshot in self._known(repo, revision):
+            served = snapshot.files.get(filename)
+            if served is None or served.is_current():
+                return snapshot
         return None
+
+    def known_listing(self, repo: RepoId, commit: str) -> Snapshot | None:
+        """The snapshot that was taken last of a full commit, wherever its files are by now.
+
+        What a commit holds does not change: the 100 pages of 100,000 files need one look at them.
+        """
+        return next(self._known(repo, commit), None)
+
+    def _known(self, repo: RepoId, commit: str) -> Iterator[Snapshot]:
+        for folder in self.revisions(repo).values() if is_commit(commit) else ():
+            snapshot = self._snapshots.get(folder)
+            if snapshot is not None and snapshot.commit == commit:
+                yield snapshot
 
     def by_digest(self, sha256: str) -> ServedFile | None:
         """The LFS file with this content, once a snapshot that holds it was taken."""

@@ -1,4 +1,4 @@
-"""Element-wise functions for numpy, computed in pieces that stay in a core's cache."""
+"""What numpy has not: functions in pieces that stay in a core's cache, and stored numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubloader.errors import UnsupportedDtype
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["gelu", "gelu_tanh", "softmax_in_place"]
+__all__ = ["depthwise", "float32", "gelu", "gelu_tanh", "softmax_in_place"]
 
 _PIECE = 16_384  # numbers: with its scratch, some 200 KB of a core's second-level cache
 
@@ -98,3 +100,25 @@ def softmax_in_place(scores: NDArray[Any]) -> NDArray[Any]:
     np.exp(scores, out=scores)
     scores /= scores.sum(-1, keepdims=True)
     return scores
+
+
+def depthwise(x: NDArray[Any], taps: NDArray[Any]) -> NDArray[Any]:
+    """One tap after the other: windows of all taps at once would be as many copies of x."""
+    tokens, kernel = x.shape[1], taps.shape[1]
+    side = kernel // 2
+    padded = np.pad(x, ((0, 0), (side, side), (0, 0)))
+    y: NDArray[Any] = padded[:, :tokens] * taps[:, 0]
+    for tap in range(1, kernel):
+        y += padded[:, tap : tap + tokens] * taps[:, tap]
+    return y
+
+
+def float32(array: NDArray[Any]) -> NDArray[Any]:
+    """Any stored numbers as float32, the same array if they are."""
+    if array.dtype.names is None:
+        return array.astype(np.float32, copy=False)
+    if array.dtype.names == ("bfloat16",):
+        # bfloat16 is the upper half of a float32
+        bits: NDArray[np.uint32] = array["bfloat16"].astype(np.uint32) << np.uint32(16)
+        return bits.view(np.float32)
+    raise UnsupportedDtype(f"numpy cannot compute with weights stored as {array.dtype.names[0]}")

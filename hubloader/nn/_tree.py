@@ -13,12 +13,16 @@ __all__ = ["Slot", "Tree", "load_slots"]
 
 
 class Slot(NamedTuple):
-    """A parameter's place: its dotted name, who holds it under which attribute, its shape."""
+    """A parameter's place: its dotted name, who holds it under which attribute, its shape.
+
+    What is not ``trained`` is a number of the checkpoint that training leaves as it is.
+    """
 
     name: str
     owner: Tree
     attribute: str
     shape: tuple[int, ...]
+    trained: bool = True
 
 
 class Tree:
@@ -26,9 +30,9 @@ class Tree:
 
     training = False
 
-    def slot(self, name: str, shape: tuple[int, ...]) -> None:
+    def slot(self, name: str, shape: tuple[int, ...], *, trained: bool = True) -> None:
         """Declare a parameter; its attribute is None until it is loaded."""
-        self.__dict__.setdefault("_shapes", {})[name] = shape
+        self.__dict__.setdefault("_shapes", {})[name] = (shape, trained)
         setattr(self, name, None)
 
     def children(self) -> Iterator[tuple[str, Tree]]:
@@ -37,8 +41,8 @@ class Tree:
 
     def slots(self, prefix: str = "") -> Iterator[Slot]:
         """Yield every parameter's place, in definition order."""
-        for name, shape in self.__dict__.get("_shapes", {}).items():
-            yield Slot(prefix + name, self, name, shape)
+        for name, (shape, trained) in self.__dict__.get("_shapes", {}).items():
+            yield Slot(prefix + name, self, name, shape, trained)
         for name, child in self.children():
             yield from child.slots(f"{prefix}{name}.")
 

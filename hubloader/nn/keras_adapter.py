@@ -45,6 +45,7 @@ class KerasLayer(keras.Model):  # type: ignore[misc]  # keras has no types
                 dtype=value.dtype.name,
                 name=slot.name.replace(".", "_"),
                 initializer=lambda _shape, dtype=None, value=value: tf.cast(value, dtype),
+                trainable=slot.trained,
             )
             setattr(slot.owner, slot.attribute, weight.value)
         self.built = True

@@ -14,10 +14,15 @@ __all__ = ["is_known", "last_marked", "last_token", "take_tokens", "token_number
 
 
 def take_tokens(nn: Kit, x: Tensor, index: Tensor) -> Tensor:
-    """Take one token of each text: x (B, T, ...) at int index (B,) -> (B, ...)."""
+    """Take one token of each text: x (B, T, ...) at int index (B,) -> (B, ...).
+
+    Or several of each: at int index (B, S) -> (B, S, ...).
+    """
     b, t, *rest = nn.shape(x)
-    rows = nn.cast_int(nn.arange(b, x)) * t + nn.cast_int(index)
-    return nn.take(nn.reshape(x, (-1, *rest)), rows)
+    first = nn.cast_int(nn.arange(b, x)) * t
+    if len(index.shape) > 1:
+        first = first[:, None]
+    return nn.take(nn.reshape(x, (-1, *rest)), first + nn.cast_int(index))
 
 
 def last_token(nn: Kit, hidden: Tensor, input_ids: Tensor, padding: int | None) -> Tensor:

@@ -1,4 +1,4 @@
-# ruff: noqa: D102 - the ops are described where they are declared, on Kit
+# ruff: noqa: D102 - what kits do is described where it is declared, on Kit
 """The torch kit: the layers *are* ``torch.nn``, and a bound ``Layer`` is a real ``nn.Module``.
 
 So hooks, peft, quantizers, ``torch.compile`` and ``torch.export`` find what they look for. Models
@@ -8,21 +8,20 @@ put in place of the empty ones: a mapped file is used where it lies.
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional, init
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from hubloader.nn.layer import UNTRACED, Kit, Layer, Tensor, Trace
+from hubloader.nn.layer import Kit, Layer
+from hubloader.nn.torch_modules import Conv1d, Recomputed, RMSNorm, StandsIn, WithoutValues
+from hubloader.nn.torch_ops import TorchOps
 from hubloader.types import LoadReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -38,81 +37,7 @@ _STRUCTURED = {  # how numbers that numpy cannot name are seen through numbers o
 _REGISTERING = threading.Lock()  # torch refuses to register a type twice
 
 
-class Conv1d(torch.nn.Conv1d):
-    """torch's convolution, on (B, T, width) as everything here is."""
-
-    def __init__(
-        self, n_in: int, n_out: int, kernel: int, /, *, groups: int = 1, bias: bool = True
-    ) -> None:
-        super().__init__(n_in, n_out, kernel, padding=kernel // 2, groups=groups, bias=bias)
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's own name
-        """(B, T, in) -> (B, T, out)."""
-        return super().forward(input.transpose(1, 2)).transpose(1, 2)
-
-
-class RMSNorm(torch.nn.Module):
-    """The mean square in float32, whatever the weights' dtype."""
-
-    def __init__(self, width: int, /, *, eps: float = 1e-6, offset: float = 0.0) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(width) - offset)
-        self.eps, self.offset = eps, offset
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., width) -> the same shape."""
-        wide = x if x.dtype == torch.float64 else x.float()
-        size = wide.square().mean(-1, keepdim=True)
-        y = wide * torch.rsqrt(size + self.eps)
-        return (y * (self.weight.to(y.dtype) + self.offset)).to(x.dtype)
-
-    def extra_repr(self) -> str:
-        """What stands between the brackets of its name."""
-        return f"{self.weight.shape[0]}, eps={self.eps}"
-
-
-class StandsIn:
-    """A layer that tools know from another library: it answers to that one's class, once imported.
-
-    peft adapts GPT-2's transposed linear layers, and merges into them the right way round, where
-    ``isinstance`` says that they are transformers'. Pickles name the layer's own class.
-    """
-
-    stands_for: tuple[str, str]
-    """Module and name of the class."""
-
-    @property  # type: ignore[misc]  # object's can be set; ours follows what is imported
-    def __class__(self) -> type[Any]:
-        module, name = self.stands_for
-        known: type[Any] = getattr(sys.modules.get(module), name, type(self))
-        return known
-
-
-class _WithoutValues(TorchFunctionMode):
-    """Where layers do not fill the parameters they make: the checkpoint will.
-
-    On the ``meta`` device there is nothing to fill, and torch would import its compiler to find
-    that out: 1.6 s.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
-        if func in _FILLERS:
-            filled = named["tensor"] if "tensor" in named else args[0]
-            if filled.is_meta:
-                return filled
-        return func(*args, **named)
-
-
-_FILLERS = frozenset(
-    {
-        *(torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_),
-        *(init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_),
-    }
-)
-
-
-class TorchKit(Kit):
+class TorchKit(TorchOps, Kit):
     """See ``Kit``.
 
     Args:
@@ -143,7 +68,7 @@ class TorchKit(Kit):
 
     def build(self, cls: type[Layer], *args: Any, **options: Any) -> Any:
         bound = self.bind(cls, options.get("mixin"), name=options.get("name"))
-        with torch.device("meta"), _WithoutValues():
+        with torch.device("meta"), WithoutValues():
             return bound(*args).eval()
 
     def load(
@@ -191,8 +116,13 @@ class TorchKit(Kit):
         table = torch.tensor(array, device="cpu")
         module.register_buffer(name, table, persistent=False)
 
-    def weight(self, module: Any, name: str, shape: tuple[int, ...]) -> None:
-        module.register_parameter(name, torch.nn.Parameter(torch.empty(shape)))
+    def weight(
+        self, module: Any, name: str, shape: tuple[int, ...], *, trained: bool = True
+    ) -> None:
+        if trained:
+            module.register_parameter(name, torch.nn.Parameter(torch.empty(shape)))
+        else:
+            module.register_buffer(name, torch.empty(shape))
 
     def train(self, module: Any, mode: bool = True) -> None:
         module.train(mode)
@@ -207,7 +137,7 @@ class TorchKit(Kit):
 
     def shapes_of(self, make: Callable[[], Any]) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter of a module that is made for that, without values."""
-        with torch.device("meta"), _WithoutValues():
+        with torch.device("meta"), WithoutValues():
             return self.parameters(make())
 
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -227,6 +157,37 @@ class TorchKit(Kit):
         table.weight = torch.nn.Parameter(weight.clone(), requires_grad=old.requires_grad)
         table.num_embeddings = rows
 
+    def resize_scores(
+        self,
+        module: Any,
+        body: Any,
+        sizes: tuple[int, int],
+        make: Callable[[tuple[int, ...]], NDArray[Any]],
+    ) -> None:
+        """Let what scores words beside a body score as many as its table has now.
+
+        Args:
+            module: the model.
+            body: whose own parameters stay.
+            sizes: how many words there were, and are.
+            make: values for new ones, of a shape; new biases are 0.
+
+        """
+        old, new = sizes
+        inside = {id(child) for child in body.modules()}
+        for child in (child for child in module.modules() if id(child) not in inside):
+            own = [*child.named_parameters(recurse=False), *child.named_buffers(recurse=False)]
+            for name, value in ((name, value) for name, value in own if old in value.shape):
+                axis = value.shape.index(old)
+                more = [*value.shape[:axis], max(new - old, 0), *value.shape[axis + 1 :]]
+                fresh = _from_numpy(make(tuple(more))).to(value) * (not name.endswith("bias"))
+                kept = value.detach().narrow(axis, 0, min(old, new))
+                data = torch.cat([kept, fresh], axis)
+                is_parameter = isinstance(value, torch.nn.Parameter)
+                setattr(child, name, torch.nn.Parameter(data) if is_parameter else data)
+            if getattr(child, "out_features", None) == old:
+                child.out_features = new
+
     def recompute(self, module: Any, options: Mapping[str, Any] | None) -> None:
         """Let training compute each layer of a stack again, rather than keep what it computed.
 
@@ -239,7 +200,7 @@ class TorchKit(Kit):
             for layer in stack:
                 vars(layer).pop("forward", None)
                 if options is not None:
-                    layer.forward = _Recomputed(layer, layer.forward, dict(options))
+                    layer.forward = Recomputed(layer, layer.forward, dict(options))
 
     def register(self, mapping: type[Any]) -> None:
         # torch.export and DataParallel look into registered types only
@@ -253,206 +214,6 @@ class TorchKit(Kit):
                 )
                 # torch.jit.trace would make a script class of it, where it may see a dictionary
                 torch.jit.ignore(mapping)  # type: ignore[no-untyped-call]  # torch's
-
-    # --- shapes ---------------------------------------------------------------------------------
-
-    def shape(self, x: Tensor) -> tuple[Any, ...]:
-        return tuple(x.shape)
-
-    def reshape(self, x: Tensor, shape: Sequence[Any]) -> Tensor:
-        return x.reshape(shape)
-
-    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
-        return x.permute(axes)
-
-    def concat(self, xs: Sequence[Tensor], axis: int = -1) -> Tensor:
-        return torch.cat(list(xs), axis)
-
-    def split(self, x: Tensor, parts: int) -> Sequence[Tensor]:
-        chunks: Sequence[Tensor] = x.chunk(parts, dim=-1)
-        return chunks
-
-    # --- making and changing tensors ------------------------------------------------------------
-
-    def arange(self, n: Any, like: Tensor) -> Tensor:
-        return torch.arange(n, device=like.device)
-
-    def zeros_like(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x)
-
-    def cumsum(self, x: Tensor, axis: int) -> Tensor:
-        return torch.cumsum(x, axis)
-
-    def cast_int(self, x: Tensor) -> Tensor:
-        return x.to(torch.int64)
-
-    def cast_bool(self, x: Tensor) -> Tensor:
-        return x.to(torch.bool)
-
-    def cast_like(self, x: Tensor, like: Tensor) -> Tensor:
-        return x.to(like.dtype)
-
-    def clip(self, x: Tensor, low: int, high: int) -> Tensor:
-        return x.clamp(low, high)
-
-    def take(self, table: Tensor, index: Tensor) -> Tensor:
-        return table[index]
-
-    def take_along(self, x: Tensor, index: Tensor) -> Tensor:
-        return torch.gather(x, -1, index.expand(*x.shape[:-1], index.shape[-1]))
-
-    def unembed(self, x: Tensor, words: Any) -> Tensor:
-        return functional.linear(x, words.weight)
-
-    def detached(self, x: Tensor) -> Tensor:
-        return x.detach()
-
-    # --- arithmetic -----------------------------------------------------------------------------
-
-    def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
-        channels, kernel = taps.shape
-        y = functional.conv1d(
-            x.transpose(1, 2), taps[:, None], padding=kernel // 2, groups=channels
-        )
-        return y.transpose(1, 2)
-
-    def fourier(self, x: Tensor) -> Tensor:
-        # Only some devices have this transform for less than float32.
-        return torch.fft.fft2(x.float()).real.to(x.dtype)
-
-    def gelu(self, x: Tensor) -> Tensor:
-        return functional.gelu(x)
-
-    def gelu_tanh(self, x: Tensor) -> Tensor:
-        return functional.gelu(x, approximate="tanh")
-
-    def relu(self, x: Tensor) -> Tensor:
-        return functional.relu(x)
-
-    def silu(self, x: Tensor) -> Tensor:
-        return functional.silu(x)
-
-    def sigmoid(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x)
-
-    def softplus(self, x: Tensor) -> Tensor:
-        return functional.softplus(x)
-
-    def tanh(self, x: Tensor) -> Tensor:
-        return torch.tanh(x)
-
-    def cos(self, x: Tensor) -> Tensor:
-        return torch.cos(x)
-
-    def sin(self, x: Tensor) -> Tensor:
-        return torch.sin(x)
-
-    def sum(self, x: Tensor, axis: int) -> Tensor:
-        return x.sum(axis)
-
-    def softmax(self, x: Tensor) -> Tensor:
-        return functional.softmax(x, dim=-1)
-
-    def log_softmax(self, x: Tensor) -> Tensor:
-        return functional.log_softmax(x, dim=-1)
-
-    def masks_nothing(self, mask: Tensor) -> bool:
-        if torch.compiler.is_compiling() or _is_tracing() or mask.is_meta:
-            return False  # the answer depends on the data, which a graph does not have
-        if mask.is_cuda and torch.cuda.is_current_stream_capturing():
-            return False
-        return bool(mask.all())
-
-    def attention(  # noqa: PLR0913  one op, so that a kit may use its fused kernel
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None = None,
-        bias: Tensor | None = None,
-        *,
-        dropout: float = 0.0,
-        scale: float | None = None,
-        softcap: float | None = None,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        if self.fused and not trace.attentions and softcap is None:
-            if mask is not None and (q.requires_grad or _is_tracing()):
-                q, mask, bias = _open_blind_rows(q, mask, bias)
-            bias = _additive(q, mask, bias)
-            return functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=bias, dropout_p=dropout, scale=scale
-            )
-        scores = torch.matmul(q, k.transpose(-1, -2))
-        scores = scores * (q.shape[-1] ** -0.5 if scale is None else scale)
-        if softcap is not None:
-            scores = torch.tanh(scores / softcap) * softcap
-        if bias is not None:
-            scores = scores + bias
-        if mask is not None:
-            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        probabilities = functional.dropout(functional.softmax(scores, dim=-1), p=dropout)
-        trace.attention(probabilities)
-        return torch.matmul(probabilities, v)
-
-    # --- losses ---------------------------------------------------------------------------------
-
-    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, labels)
-
-    def mse(self, values: Tensor, targets: Tensor) -> Tensor:
-        return functional.mse_loss(values, targets)
-
-    def bce_with_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(logits, targets)
-
-
-class _Recomputed:
-    """A layer's ``forward`` whose results are computed again on the way back."""
-
-    def __init__(self, layer: Any, forward: Any, options: dict[str, Any]) -> None:
-        self._layer, self._forward, self._options = layer, forward, options
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        if self._layer.training and torch.is_grad_enabled():
-            from torch.utils.checkpoint import checkpoint  # first use: few train so
-
-            return checkpoint(self._forward, *args, **self._options, **keywords)
-        return self._forward(*args, **keywords)
-
-
-def _is_tracing() -> bool:
-    """Whether ``torch.jit.trace`` looks on: what it sees must not hang on gradients or numbers."""
-    if torch.compiler.is_compiling():
-        return False
-    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch's
-    return tracing
-
-
-def _additive(q: torch.Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor | None:
-    """Mask and bias as one number to add to each score.
-
-    A fused kernel given a boolean mask turns it into -inf, and a row that may see nothing into
-    NaN or zeros. The lowest number swallows whatever it is added to, so such a row is uniform.
-    """
-    if mask is None:
-        return None if bias is None else bias.to(q.dtype)
-    lowest = torch.finfo(q.dtype).min
-    if bias is None:
-        return torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, lowest)
-    return bias.to(q.dtype).masked_fill(~mask, lowest)
-
-
-def _open_blind_rows(
-    q: torch.Tensor, mask: torch.Tensor, bias: Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor, Tensor | None]:
-    """Make a row that may see nothing one that sees everything alike: the same, by other numbers.
-
-    Of a row of lowest numbers a fused kernel knows the result but not the gradient: the logarithm
-    of the sum that it keeps for the way back is swallowed like all else.
-    """
-    seeing = mask.any(-1, keepdim=True)
-    return q * seeing, mask | ~seeing, None if bias is None else bias * seeing
 
 
 def _native(tensor: Any, dtype: torch.dtype | None) -> torch.Tensor:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-_FIRST_CONNECTIONS = 4
+_FIRST_CONNECTIONS = 4  # at least
+_MANY_FIRST = 8  # at most: a server that likes few is not met by many
+_EACH = 16 * 2**20  # bytes for each of the first ones
 _MOST_CONNECTIONS = 16  # what aria2 uses at most to one host
 _LOOK_EVERY = 0.05  # seconds between two decisions about more connections
 _WORTH_IT = 1.1  # the rate has to grow by a tenth for still more connections
@@ -38,7 +40,7 @@ class Crew:
     def run(self) -> None:
         """Bring everything; raises the first failure, when every connection has ended."""
         try:
-            self._add(_FIRST_CONNECTIONS)
+            self._add(_first_connections(self._shares.left))
             self._watch()
         except BaseException:  # KeyboardInterrupt above all
             # the writer is put down next: nobody may still be writing then
@@ -97,3 +99,7 @@ class Crew:
     def _done(self, share: Share) -> None:
         with self._changed:
             self._shares.done(share, self._transfer.line.clock())
+
+
+def _first_connections(size: int) -> int:
+    return min(_MANY_FIRST, max(_FIRST_CONNECTIONS, size // _EACH))

@@ -24,6 +24,7 @@ from hubloader.errors import (
     CacheMiss,
     CacheReadOnly,
     DiskFull,
+    Forbidden,
     GatedRepository,
     HubloaderError,
     IntegrityError,
@@ -53,10 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "combined"]
 
+_FORBIDDEN = 16  # files after which no more are asked for, when not one was handed out
 _UNNAMED = 2.0  # seconds that a content may wait for its name while others are still coming
 
 
-@dataclass
+@dataclass(slots=True)  # a repository has 100,000
 class _Content:
     """One blob to fetch, under all the names the plan has for it."""
 
@@ -131,13 +133,9 @@ class Engine:
                 filename=min(bad),
                 hint=f"run `hubloader verify --repair {plan.manifest.repo}` with a network",
             )
-        files = tuple(
-            replace(file, action=Action.DOWNLOAD, verify=False, fetch=file.entry.size or 0)
-            if file.filename in bad
-            else replace(file, verify=False)
-            for file in plan.files
-        )
-        return replace(plan, files=files), frozenset(bad)
+        if any(file.verify for file in plan.files):
+            plan = replace(plan, files=tuple(_after_hashing(file, bad) for file in plan.files))
+        return plan, frozenset(bad)
 
     def _linked(self, manifest: Manifest, file: FilePlan) -> CachedFile:
         if file.action is Action.LINK:
@@ -161,7 +159,7 @@ class Engine:
             contents.setdefault(key, _Content([])).files.append(file)
         threads = min(self._settings.max_workers, len(contents))
         line = Line(
-            client=self._client(),
+            connect=self._client,
             policy=patience(self._settings),
             permits=threading.BoundedSemaphore(self._settings.max_workers),
             tracker=tracker,
@@ -207,6 +205,7 @@ class _Job:
         self._settings = settings
         self._line = line
         self._guard = threading.Lock()
+        self._by_xet = settings.xet
         self._waiting = 0  # threads that wait for another process
 
     def run(self, content: _Content) -> None:
@@ -220,7 +219,7 @@ class _Job:
             _as_asked(error, manifest)
             self.failures[name] = error
             self._line.tracker.fail(name, error.sentence())
-            if isinstance(error, (DiskFull, CacheReadOnly, AccessDenied)):
+            if self._is_of_all(error):
                 self._line.stop.set()  # the others would only find the same
             return
         if fetched is None:
@@ -230,6 +229,16 @@ class _Job:
             outcome = Outcome.HEALED if file.filename in self._healed else fetched
             self.done[file.filename] = _cached(manifest, file, path, outcome)
         self._line.tracker.finish(name)
+
+    def _is_of_all(self, error: HubloaderError) -> bool:
+        """Whether a failure is the disk's or the repository's, and no single file's.
+
+        A mirror may forbid single files (pickles, say); one that forbids many and gave none out
+        forbids them all.
+        """
+        if isinstance(error, Forbidden):
+            return not self.done and len(self.failures) >= _FORBIDDEN
+        return isinstance(error, (DiskFull, CacheReadOnly, AccessDenied))
 
     def _bring(self, content: _Content) -> Outcome | None:
         """Fetch under the lock, unless another process did; None when the line stopped."""
@@ -315,7 +324,7 @@ class _Job:
 
     def _came_by_xet(self, file: FilePlan, writer: BlobWriter) -> bool:
         """Whether the Xet client brought the content; False where plain HTTP has to."""
-        if not (self._settings.xet and file.entry.xet_hash and file.entry.sha256):
+        if not (self._by_xet and file.entry.xet_hash and file.entry.sha256):
             return False
         if writer.received:  # gone on with over HTTP: Xet would begin anew
             return False
@@ -324,9 +333,16 @@ class _Job:
         try:
             bring_by_xet(self._line, self._manifest, file.filename, file.entry, writer)
         except XetFailed as error:
+            self._by_xet = False  # it tried for a minute: not that for each of the others too
             self._line.tracker.note(Step.RETRY, file.filename, f"{error}; over HTTP now")
             return False
         return True
+
+
+def _after_hashing(file: FilePlan, bad: set[str]) -> FilePlan:
+    if file.filename in bad:
+        return replace(file, action=Action.DOWNLOAD, verify=False, fetch=file.entry.size or 0)
+    return replace(file, verify=False) if file.verify else file
 
 
 def _cached(manifest: Manifest, file: FilePlan, path: Path, outcome: Outcome) -> CachedFile:
@@ -375,6 +391,6 @@ def combined(failures: Mapping[str, HubloaderError]) -> HubloaderError:
 
 def _denial(failure: HubloaderError) -> object:
     """What is the same of errors that are one refusal of one repository."""
-    if isinstance(failure, AccessDenied):
+    if isinstance(failure, AccessDenied) and not isinstance(failure, Forbidden):
         return type(failure), failure.repo_id, failure.message
     return failure

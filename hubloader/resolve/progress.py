@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bars",
+    "Fetched",
     "Lines",
     "Progress",
     "Share",
@@ -90,6 +91,10 @@ class Tracker:
         # sums, kept along: a repository has 100,000 files and as many events
         self._total_done = self._total = self._unknown = self._files_done = 0
         self._last = float("-inf")
+
+    def also(self, sink: Callable[[Progress], Any]) -> None:
+        """Tell one more, from now on."""
+        self._sinks += (sink,)
 
     def begin(self, sizes: dict[str, int | None]) -> None:
         """Say which files will be fetched, and how many bytes of each there are."""
@@ -222,6 +227,31 @@ class Share(Tracker):
         return f"{self._name}/{filename}"
 
 
+class Fetched:
+    """A sink that counts what came over the network, of the files that are there in the end.
+
+    Not counted is what was there before, what another process brought, and what came in vain.
+
+    Args:
+        sinks: passes each event on to these.
+
+    """
+
+    def __init__(self, sinks: Iterable[Callable[[Progress], Any]] = ()) -> None:
+        self.count = 0
+        self._sinks = tuple(sinks)
+        self._present: dict[str, int] = {}
+
+    def __call__(self, event: Progress) -> None:
+        """Take an event."""
+        if event.step is Step.FILE:
+            self._present.setdefault(event.filename, event.done)
+        elif event.step is Step.DONE and event.filename in self._present:
+            self.count += event.done - self._present.pop(event.filename)
+        for sink in self._sinks:
+            sink(event)
+
+
 class Lines:
     """Plain lines for a log: one for each file that is there, and one every ten seconds.
 
@@ -234,6 +264,7 @@ class Lines:
         self._last = clock()
         self._waited = float("-inf")  # when a wait was last told
         self._began: tuple[float, int] | None = None  # when bytes began to come, and after how many
+        self._elsewhere: set[str] = set()  # files that another process fetches
 
     def __call__(self, event: Progress) -> None:
         """Write the event's line, if it has one."""
@@ -245,11 +276,17 @@ class Lines:
             self._stream.flush()
 
     def _line(self, event: Progress) -> str | None:
+        if event.step is Step.DONE and event.filename in self._elsewhere:
+            self._elsewhere.remove(event.filename)
+            return f"{event.filename} is there ({format_bytes(event.done)})"
         if event.step is Step.DONE:
             return f"fetched {event.filename} ({format_bytes(event.done)})"
         if event.step is Step.FAILED:
             return f"failed {event.filename}: {event.detail}"
+        if event.step is Step.FILE:
+            self._elsewhere.discard(event.filename)
         if event.step is Step.WAITING:
+            self._elsewhere.add(event.filename)
             return self._waiting(event)
         if event.step is Step.BYTES and self._clock() - self._last >= _LINE_EVERY:
             self._last = self._clock()

@@ -44,6 +44,7 @@ from hubloader.errors import (
 )
 from hubloader.names import is_commit
 from hubloader.resolve import probing
+from hubloader.resolve.ahead import import_ahead
 from hubloader.resolve.answers import (
     Denied,
     Listed,
@@ -109,6 +110,8 @@ class Resolver:
         store: the cache.
         reachability: what the process knows of the endpoint.
         clock: seconds, monotonic.
+        asker: gives a digest of all that an answer may depend on, for sharing it with other
+            processes; None: it is not shared.
 
     """
 
@@ -120,13 +123,19 @@ class Resolver:
         *,
         reachability: Reachability | None = None,
         clock: Callable[[], float] = time.monotonic,
+        asker: Callable[[], str] | None = None,
     ) -> None:
+        self._asker = asker
         self._settings = settings
         self._client = client
         self._store = store
         self._reachability = reachability or Reachability(clock)
         self._clock = clock
         self._known: dict[tuple[RepoId, str], _Known] = {}
+
+    def after_fork(self) -> None:
+        """Forget, in a forked child, what other threads were being told at that moment."""
+        self._known = {key: known for key, known in self._known.items() if not known.lock.locked()}
 
     def resolve(
         self, repo: RepoId, revision: str, mode: Mode, *, exact: tuple[str, ...] = ()
@@ -181,6 +190,8 @@ class Resolver:
                 repo_id=str(repo),
                 revision=revision,
             )
+        if cached.listable and not cached.piecemeal:
+            return cached
         return replace(cached, listable=True, piecemeal=False)
 
     def _cached(self, repo: RepoId, revision: str, *, guess: bool = False) -> Resolved | None:
@@ -189,13 +200,16 @@ class Resolver:
         ``guess`` takes the one cached repository of a one-part name for it: only where nobody can
         be asked, or nobody answered.
         """
-        for home in dict.fromkeys((repo, self._store.canonical(repo, guess=guess))):
-            commit = self._store.known_commit(home, revision)
-            if commit is not None:
-                manifest = self._store.read_manifest(home, revision, commit)
-                if manifest is not None:
-                    return self._with_told(manifest)
-        return None
+        cached = self._cached_as(repo, revision)
+        if cached is not None:
+            return cached
+        home = self._store.canonical(repo, guess=guess)
+        return None if home == repo else self._cached_as(home, revision)
+
+    def _cached_as(self, home: RepoId, revision: str) -> Resolved | None:
+        commit = self._store.known_commit(home, revision)
+        manifest = None if commit is None else self._store.read_manifest(home, revision, commit)
+        return None if manifest is None else self._with_told(manifest)
 
     def _with_told(self, manifest: Manifest) -> Resolved:
         """Add what the endpoint told of single files, where the cache has no listing."""
@@ -311,12 +325,26 @@ class Resolver:
         self, repo: RepoId, revision: str, ask_for: tuple[str, ...], *, hasty: bool
     ) -> tuple[Manifest, bool]:
         try:
-            return self._client().list_revision(repo, revision, timeouts=self._limit(hasty)), True
+            return self._listing(repo, revision, hasty=hasty), True
         except ListingUnavailable:
             begun = probing.begun(self._client(), repo, revision, ask_for)
             if begun is None:
                 raise
             return begun, False
+
+    def _listing(self, repo: RepoId, revision: str, *, hasty: bool) -> Manifest:
+        """Ask, or be told by another process that asks the same at this moment."""
+        if hasty or self._asker is None:  # there is little time, and no waiting for others in it
+            return self._client().list_revision(repo, revision, timeouts=self._limit(hasty))
+        with self._store.question(repo, revision, self._asker()) as question:
+            if question.answer is not None:
+                return question.answer
+            client = self._client()
+            import_ahead()
+            question.put()
+            manifest = client.list_revision(repo, revision)
+            question.tell(manifest)
+        return manifest
 
     def _limit(self, hasty: bool) -> Timeouts | None:
         """Patience for a listing; little of it while something cached would do."""

@@ -8,12 +8,14 @@ answered from the disk at once, and only another one brings in the engine, threa
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import CacheMiss, CacheReadOnly, DiskFull, InvalidReference, about
+from hubloader.resolve.again import Loads
 from hubloader.resolve.answers import Reachability
 from hubloader.resolve.cure import prefetch_command
 from hubloader.resolve.files import SnapshotFiles
@@ -47,6 +49,7 @@ class Session:
         store: the cache.
         reachability: what the process knows of the endpoint.
         clock: seconds, monotonic.
+        asker: as for ``Resolver``.
 
     """
 
@@ -58,14 +61,17 @@ class Session:
         *,
         reachability: Reachability | None = None,
         clock: Callable[[], float] = time.monotonic,
+        asker: Callable[[], str] | None = None,
     ) -> None:
         self._settings = settings
         self._make_client = client
         self._made: HubClient | None = None
+        self._making = threading.Lock()  # several threads may need it first
         self._store = store
+        self._loads = Loads(store)
         self.reachability = reachability or Reachability(clock)
         self._resolver = Resolver(
-            settings, self._client, store, reachability=self.reachability, clock=clock
+            settings, self._client, store, reachability=self.reachability, clock=clock, asker=asker
         )
 
     @property
@@ -82,14 +88,20 @@ class Session:
         """The endpoint's client, made when it is first needed."""
         return self._client()
 
+    def after_fork(self) -> None:
+        """Make it usable in a forked child, where the threads that were at work in it are not."""
+        self._store.after_fork()
+        self._resolver.after_fork()
+
     def tracker(self, progress: Callable[[Progress], Any] | None = None) -> Tracker:
         """Who is told of a download: ``progress``, else the terminal or log as configured."""
         return tracker_for(self._settings, progress)
 
     def _client(self) -> HubClient:
-        if self._made is None:
-            self._made = self._make_client()
-        return self._made
+        with self._making:
+            if self._made is None:
+                self._made = self._make_client()
+            return self._made
 
     def files(
         self,
@@ -158,7 +170,9 @@ class Session:
         """
         repo, revision = _hub_names(ref)
         with about(repo_id=str(repo), revision=revision):
-            work = self._prepare(ref, purpose, mode)
+            purpose = _within(ref, purpose)
+            resolved = self._resolved(repo, revision, mode, purpose)
+            work = self._prepare(repo, resolved, purpose, mode)
             if work.needs.missing:
                 self._refuse_missing(work)
             return work.plan
@@ -187,12 +201,20 @@ class Session:
         purpose: Purpose,
         mode: Mode,
         progress: Callable[[Progress], Any] | None,
-    ) -> tuple[Work, dict[str, str]]:
+    ) -> tuple[Work, Mapping[str, str]]:
         repo, revision = _hub_names(ref)
+        purpose = _within(ref, purpose)
         with about(repo_id=str(repo), revision=revision):
-            work = self._prepare(ref, purpose, mode)
+            resolved = self._resolved(repo, revision, mode, purpose)
+            key = (repo, revision, purpose, mode)
+            again = self._loads.find(key, resolved)
+            if again is not None:
+                self._store.mark_used(resolved.manifest.repo, resolved.manifest.commit)
+                return again
+            work = self._prepare(repo, resolved, purpose, mode)
             refuse_no_folder(work.manifest, purpose.subfolder)
             done = self._complete(work, progress)
+            self._loads.keep(key, work, done)
         return work, done
 
     def _complete(self, work: Work, progress: Callable[[Progress], Any] | None) -> dict[str, str]:
@@ -213,11 +235,7 @@ class Session:
             return resolved
         return self._resolver.probe(work.asked, resolved, groups)
 
-    def _prepare(self, ref: ModelRef, purpose: Purpose, mode: Mode) -> Work:
-        repo, revision = _hub_names(ref)
-        if ref.subfolder and not purpose.subfolder:
-            purpose = replace(purpose, subfolder=ref.subfolder)
-        resolved = self._resolved(repo, revision, mode, purpose)
+    def _prepare(self, repo: RepoId, resolved: Resolved, purpose: Purpose, mode: Mode) -> Work:
         if not resolved.listable:
             refuse_unlisted(resolved.manifest, self._settings.endpoint, only_listed(purpose))
             asked_again = _doubting(resolved, purpose)
@@ -306,7 +324,7 @@ class Session:
         self._store.check_names(work.manifest, work.needs.wanted)
         disk = self._store.inspect(work.manifest, work.needs.wanted)
         plan = make_plan(work.manifest, work.needs.wanted, disk, work.plan.mode)
-        again = replace(work, plan=plan)
+        again = work if plan == work.plan else replace(work, plan=plan)  # 100,000 files, once
         self._refuse_missing(again)
         return again
 
@@ -368,6 +386,12 @@ def _hub_names(ref: ModelRef) -> tuple[RepoId, str]:
     if ref.repo is None:
         raise InvalidReference(f"{ref.path!r} is a folder, not a repository on the Hub")
     return ref.repo, ref.revision or DEFAULT_REVISION
+
+
+def _within(ref: ModelRef, purpose: Purpose) -> Purpose:
+    if ref.subfolder and not purpose.subfolder:
+        return replace(purpose, subfolder=ref.subfolder)
+    return purpose
 
 
 def _only_exact(purpose: Purpose) -> tuple[str, ...]:

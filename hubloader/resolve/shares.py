@@ -3,8 +3,9 @@
 Shares are taken from the front, so that the beginning of the file grows and can be hashed while the
 rest still comes. A share is as large as makes its request worth while: asking takes a redirect and
 a first byte, and may cost a tenth of the time that the bytes take. A server that answers at once
-gets many small requests, a distant or a fast one few large ones. When all is taken, a connection
-that is done takes over half of what the slowest has left.
+gets many small requests, a distant or a fast one few large ones. No share is larger than what each
+connection would still bring if all ended together, so the last ones are small. When all is taken, a
+connection that is done takes over half of what the slowest has left.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Share", "Shares"]
 
-_FIRST_SHARE = 16 * 2**20  # bytes of a share while nothing is known
+_FIRST_SHARE = 8 * 2**20  # bytes of a share while nothing is known
 _SMALLEST_SHARE = 8 * 2**20  # bytes worth a request
+_LAST_SHARE = 2 * 2**20  # bytes worth one where they make all connections end together
+_STRETCHED = 1.5  # times its size that a share may have if it is a connection's last one then
+_HALVED_FROM = 16 * 2**20  # bytes left: what is on its way when half is taken over comes twice
 _LARGEST_SHARE = 64 * 2**20  # bytes: with 16 connections a gigabyte is under way
 _OUTWEIGH = 10  # how many times longer than the wait for its first byte a share's bytes take
 _WORTH_A_REQUEST = 0.2  # seconds that a share still takes: below, it is left to who has it
@@ -68,6 +72,11 @@ class Shares:
         self._under_way: list[Share] = []
         self._size = _FIRST_SHARE
 
+    @property
+    def left(self) -> int:
+        """Bytes that nobody has taken yet."""
+        return self._left
+
     def take(self, now: float, working: int) -> Share | None:
         """A share nobody works on, or half of what the slowest has left; None: nothing is left.
 
@@ -93,9 +102,11 @@ class Shares:
             return None
         region = self._untaken[-1]
         start, end = region
-        fair = self._left // working  # that all end together
-        size = max(_SMALLEST_SHARE, min(self._size, fair))
-        stop = end if end - start < size + _SMALLEST_SHARE else start + size
+        under_way = sum(share.left for share in self._under_way)
+        fair = (self._left + under_way) // working  # that all end together
+        last = fair < _STRETCHED * self._size
+        size = max(_LAST_SHARE, fair) if last else self._size
+        stop = end if end - start < size + _LAST_SHARE else start + size
         region[0] = stop
         if stop == end:
             self._untaken.pop()
@@ -104,7 +115,7 @@ class Shares:
 
     def _half_of_slowest(self, now: float) -> Share | None:
         slowest = max(self._under_way, key=lambda share: share.left, default=None)
-        if slowest is None or slowest.end is None or slowest.left < 2 * _SMALLEST_SHARE:
+        if slowest is None or slowest.end is None or slowest.left < _HALVED_FROM:
             return None
         rate = slowest.rate(now)
         if (slowest.left / rate if rate else math.inf) < _WORTH_A_REQUEST:

@@ -11,22 +11,27 @@ if TYPE_CHECKING:
     from hubloader.resolve.progress import Progress, Tracker
     from hubloader.settings import Settings
 
-__all__ = ["tracker_for"]
+__all__ = ["sinks_for", "tracker_for"]
 
 
 def tracker_for(settings: Settings, progress: Callable[[Progress], Any] | None) -> Tracker:
     """Have ``progress`` told of everything, or else the terminal or the log."""
-    from hubloader.resolve.progress import Bars, Lines, Tracker  # first use: a download
+    from hubloader.resolve.progress import Tracker  # first use: a download
 
-    if progress is not None:
-        return Tracker([progress])
+    return Tracker(sinks_for(settings) if progress is None else [progress])
+
+
+def sinks_for(settings: Settings) -> list[Callable[[Progress], Any]]:
+    """Have the terminal or the log told, as configured; maybe nobody."""
+    from hubloader.resolve.progress import Bars, Lines  # first use: a download
+
     if not settings.progress:
-        return Tracker()
+        return []
     if settings.log_format == "json" or settings.github_actions or settings.gitlab_ci:
         from hubloader.resolve.logs import Groups, JsonLines
 
         if settings.log_format == "json":
-            return Tracker([JsonLines(sys.stderr)])
+            return [JsonLines(sys.stderr)]
         if not sys.stderr.isatty():
-            return Tracker([Groups(sys.stderr, "github" if settings.github_actions else "gitlab")])
-    return Tracker([Bars(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)])
+            return [Groups(sys.stderr, "github" if settings.github_actions else "gitlab")]
+    return [Bars(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)]

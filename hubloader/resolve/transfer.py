@@ -59,7 +59,7 @@ class Line:
     seconds.
     """
 
-    client: HubClient
+    connect: Callable[[], HubClient]
     policy: RetryPolicy
     permits: threading.BoundedSemaphore
     tracker: Tracker
@@ -68,6 +68,11 @@ class Line:
     most: int
     throttle: Throttle
     reached: threading.Event = field(default_factory=threading.Event)  # anything answered
+
+    @property
+    def client(self) -> HubClient:
+        """The endpoint's client, made when the first byte is asked for: who waits needs none."""
+        return self.connect()
 
     @property
     def patience(self) -> RetryPolicy:

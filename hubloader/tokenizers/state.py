@@ -93,6 +93,12 @@ class TokenizerState:
         return self.backend_tokenizer
 
     @property
+    def continuing_subword_prefix(self) -> str | None:
+        """What begins a token that goes on with a word, ``##`` of WordPiece; None without one."""
+        found: str | None = getattr(self._engine.backend.model, "continuing_subword_prefix", None)
+        return found or None
+
+    @property
     def decoder(self) -> Any:
         """The engine's part that joins tokens to a text, None for no such part."""
         return self._engine.backend.decoder

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Headers", "Request", "Response", "Timeouts", "Transport", "read_decoded", "shown"]
+__all__ = [
+    "Headers",
+    "Request",
+    "Response",
+    "Timeouts",
+    "TooLong",
+    "Transport",
+    "read_decoded",
+    "shown",
+]
 
 _CHUNK = 64 * 1024  # bytes: what one read of a JSON answer asks for
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib looks at the first bytes which of the two it is
@@ -141,7 +150,8 @@ class Response(Protocol):
             limit: bytes; a decoded body that is longer is not read to its end.
 
         Raises:
-            MalformedAnswer: the body is longer than ``limit``, or not encoded as it says.
+            TooLong: the decoded body is longer than ``limit``.
+            MalformedAnswer: it is not encoded as it says.
             Interrupted: the connection ended inside the body.
             TimedOut: the server fell silent.
 
@@ -178,6 +188,10 @@ class Transport(Protocol):
         """Close every kept connection; the transport stays usable."""
 
 
+class TooLong(MalformedAnswer):
+    """The body is longer than it may be."""
+
+
 def read_decoded(response: Response, limit: int) -> bytes:
     """Do what ``Response.read`` promises, by means of ``readinto``."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -195,9 +209,7 @@ def read_decoded(response: Response, limit: int) -> bytes:
             _inflate(inflate, received, limit + 1 - len(body), response) if inflate else received
         )
         if len(body) > limit:
-            raise MalformedAnswer(
-                f"the answer is longer than {limit} bytes", url=shown(response.url)
-            )
+            raise TooLong(f"the answer is longer than {limit} bytes", url=shown(response.url))
     if inflate is not None and body and not inflate.eof:
         raise MalformedAnswer("the answer's compressed body is cut off", url=shown(response.url))
     return bytes(body)

@@ -12,16 +12,26 @@ ends it, and so does a minute.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hubloader.transport.auth import Origin
 
-__all__ = ["OriginHealth"]
+__all__ = ["OriginHealth", "SharedPauses"]
 
 _FAILING = 60.0  # seconds after which a failing origin gets all tries again
+
+
+class SharedPauses(Protocol):
+    """Where processes tell each other that a server asked for a pause; it may fail silently."""
+
+    def tell(self, origin: str, seconds: float) -> None:
+        """Say that ``origin`` wants no request for so many seconds."""
+
+    def left(self, origin: str) -> float:
+        """Seconds until ``origin`` may be asked again, as far as another process said."""
 
 
 class OriginHealth:

@@ -11,7 +11,8 @@ TLS, a refused redirect, a bad address              not again
 any of these, where a request gave up after all     not again, until that origin answers or a minute
 its tries and nothing was answered since            has passed: ``health.py``
 429                                                 after Retry-After or RateLimit, else a backoff;
-                                                    other requests to the same origin wait too
+                                                    other requests to the same origin wait too, also
+                                                    those of other processes with the same cache
 400, 401, 403, 404, 410 from another origin than    once more, at once, from the start: the signed
 the one asked                                       address was stale, the next one is not
 any other status                                    not again: it is the answer
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from hubloader.errors import HubloaderError
     from hubloader.transport.base import Request, Response, Transport
+    from hubloader.transport.health import SharedPauses
 
 __all__ = [
     "RETRIED_STATUSES",
@@ -159,6 +161,7 @@ class Retrying:
         clock: counts seconds.
         sleep: waits them.
         health: what the process knows of the origins; None to begin knowing nothing.
+        pauses: where other processes tell of the pauses they were asked for; None for no others.
 
     """
 
@@ -170,12 +173,14 @@ class Retrying:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         health: OriginHealth | None = None,
+        pauses: SharedPauses | None = None,
     ) -> None:
         self._transport = transport
         self._policy = policy
         self._clock = clock
         self._sleep = sleep
         self._health = health or OriginHealth(clock)
+        self._pauses = pauses
 
     def send(self, request: Request) -> Response:
         """Send ``request``, as often as the policy says.
@@ -228,12 +233,18 @@ class Retrying:
 
     def _remember(self, request: Request, response: Response, trouble: Trouble) -> None:
         if response.status == _TOO_MANY and trouble.wait is not None:
-            self._health.pause(Origin.of(request.url), self._clock() + trouble.wait)
+            origin = Origin.of(request.url)
+            self._health.pause(origin, self._clock() + trouble.wait)
+            if self._pauses is not None:
+                self._pauses.tell(str(origin), trouble.wait)
 
     def _wait_turn(self, request: Request, started: float) -> None:
-        # 32 threads that each find out about a limit by themselves are a storm of 429s
-        until = self._health.paused_until(Origin.of(request.url))
-        now = self._clock()
+        # 32 threads, or processes, that each find out about a limit are a storm of 429s
+        origin = Origin.of(request.url)
+        until, now = self._health.paused_until(origin), self._clock()
+        if self._pauses is not None:
+            left = self._pauses.left(str(origin))
+            until = max(until, now + left) if left else until
         if now < until <= started + self._policy.budget:
             self._sleep(until - now)
 

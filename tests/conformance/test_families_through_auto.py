@@ -9,7 +9,7 @@ import pytest
 from family_sizes import has, sized
 
 import hubloader
-from hubloader.architectures import supported
+from hubloader.architectures import MASKED_LM, find, supported
 
 pytestmark = [pytest.mark.oracle, pytest.mark.torch]
 
@@ -147,6 +147,24 @@ def test_a_masked_language_models_checkpoint_gives_the_encoder(family, tmp_path)
         expected = reference.eval()(**inputs).last_hidden_state
     size = max(1.0, float(expected.abs().max()))  # MobileBERT, without norms, reaches hundreds
     assert (found - expected).abs().max() < 1e-5 * size
+
+
+def test_what_scores_words_scores_as_many_as_the_table_is_given(family, tmp_path):
+    if MASKED_LM not in find(family).tasks:
+        pytest.skip(f"{family} has no model of masked words")
+    reference = made(family, "AutoModelForMaskedLM")
+    reference.save_pretrained(tmp_path)
+    model = hubloader.AutoModelForMaskedLM.from_pretrained(tmp_path)
+    expected = logits(reference)
+
+    model.resize_token_embeddings(45)
+    assert logits(model).shape == (*expected.shape[:2], 45)
+    assert np.abs(logits(model)[..., :40] - expected).max() < 1e-4
+    model.resize_token_embeddings(30)
+    assert np.abs(logits(model) - expected[..., :30]).max() < 1e-4
+    model.save_pretrained(tmp_path)
+    again = hubloader.NpAutoModelForMaskedLM.from_pretrained(tmp_path)
+    assert again(IDS, MASK).logits.shape == (*expected.shape[:2], 30)
 
 
 def test_an_encoders_checkpoint_gets_a_new_head(family, tmp_path):

@@ -178,6 +178,19 @@ def test_a_long_text_is_read_in_windows(folders):
     )
 
 
+def test_a_question_is_asked_as_it_was_in_transformers_4(folders):
+    answer = hubloader.pipeline(
+        "question-answering", model=str(folders["question-answering"]), framework="np"
+    )
+    asked = {"question": "where?", "context": TEXTS[2]}
+    alone = answer(**asked)
+
+    assert answer([asked]) == alone
+    assert answer(question=["where?"], context=[TEXTS[2]]) == alone
+    assert answer(**asked, max_question_len=8, padding="max_length") == alone
+    assert answer(**asked, topk=3) == answer(**asked, top_k=3)
+
+
 @pytest.mark.parametrize(
     "backend", ["torch", "numpy", pytest.param("tf", marks=pytest.mark.tensorflow)]
 )

@@ -113,6 +113,7 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
     "take_along": [
         ((X, INDEX), {}, np.take_along_axis(X, np.broadcast_to(INDEX, (2, 5, 6)), -1)),
     ],
+    "top": [((X, 3), {}, np.stack([np.sort(X)[..., :-4:-1], np.argsort(X)[..., :-4:-1]]))],
     "gelu": [((X,), {}, X * phi(X)), ((WIDE,), {}, WIDE * phi(WIDE))],
     "gelu_tanh": [((X,), {}, gelu_tanh(X)), ((WIDE,), {}, gelu_tanh(WIDE))],
     "relu": [((X,), {}, np.maximum(X, 0))],
@@ -163,7 +164,7 @@ def test_an_op_gives_what_numpy_gives(kit, op):
             for x in arguments
         ]
         result = getattr(kit, op)(*given, **options)
-        if op == "split":
+        if op in {"split", "top"}:
             result = np.stack(list(map(plain, result)))
         assert plain(result).shape == np.shape(expected)
         np.testing.assert_allclose(plain(result), expected, atol=TOLERANCE, rtol=TOLERANCE)
@@ -282,6 +283,32 @@ def test_the_layers_compute_what_their_weights_say(kit):
     assert report.loaded == tuple(WEIGHTS)
     np.testing.assert_allclose(plain(module(native(kit, IDS))), everything(), atol=1e-5)
     assert kit.export(module).keys() == WEIGHTS.keys()
+
+
+class Fixed(Layer):
+    """A weight that training leaves as it is, beside one that is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nn.weight(self, "fixed", (1, 3), trained=False)
+        self.nn.weight(self, "free", (1, 3))
+
+    def forward(self, x: Any) -> Any:
+        return (x + self.fixed) * self.free
+
+
+def test_a_weight_that_is_not_trained_is_loaded_and_exported_like_any(kit):
+    module = kit.build(Fixed)
+    stored = {"fixed": X[:1, 0, :3], "free": X[:1, 1, :3]}
+    assert set(kit.load(module, stored).loaded) == set(stored)
+    assert kit.export(module).keys() == stored.keys()
+    found = plain(module(native(kit, X[:1, 2, :3])))
+    np.testing.assert_allclose(found, (X[:1, 2, :3] + stored["fixed"]) * stored["free"], atol=1e-6)
+    if kit.name.startswith("torch"):
+        assert list(dict(module.named_parameters())) == ["free"]
+    if kit.name == "tf":
+        assert len(module.trainable_variables) == 1
+        assert len(module.variables) == 2
 
 
 def test_a_table_of_words_scores_them(kit):

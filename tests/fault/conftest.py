@@ -17,6 +17,7 @@ from hubloader.auto import source
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--kill-points", type=int, default=30, help="kills of a running download")
+    group.addoption("--kill-seed", type=int, default=0, help="of the first of them")
     group.addoption("--machine", type=int, default=200, help="examples of the cache's machine")
     group.addoption("--race-seconds", type=float, default=8.0, help="length of the cache's races")
     group.addoption("--reads", type=int, default=10_000, help="reads under constant pruning")

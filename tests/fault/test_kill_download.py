@@ -2,8 +2,8 @@
 
 The child is killed by the server, after so many bytes, at so many requests, or a moment after the
 last byte; then it is run again, and maybe killed again. Counted at the server: of each file at most
-8 MiB are sent a second time for each kill. The number of points is ``--kill-points``; 300 before
-a release (``scripts/faults --full``).
+8 MiB are sent a second time for each kill. The number of points is ``--kill-points``, others are
+had with ``--kill-seed``; 300 before a release (``scripts/faults --full``).
 """
 
 from __future__ import annotations
@@ -223,7 +223,9 @@ def visible_faults(cache: Path, digests: dict[str, str]) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("--kill-points", 30)))
+        first = metafunc.config.getoption("--kill-seed", 0)
+        count = metafunc.config.getoption("--kill-points", 30)
+        metafunc.parametrize("seed", range(first, first + count))
 
 
 def test_a_killed_download_is_gone_on_with(bench: Bench, tmp_path: Path, seed: int):

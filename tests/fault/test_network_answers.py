@@ -5,8 +5,12 @@ Rows 38 and 39 are about a cache that is warm: what the network does then must n
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import warnings
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import fault_hub as faults
@@ -179,6 +183,46 @@ def test_one_429_holds_back_every_thread(world):
     world.load_well()
 
     assert 1 <= fault.hits <= len(world.files)
+
+
+ANOTHER_PROCESS = """
+import sys
+from hubloader import snapshot_download
+snapshot_download(sys.argv[1], endpoint=sys.argv[2], cache_dir=sys.argv[3])
+"""
+
+
+def test_one_429_holds_back_every_process(world):
+    """The second process is begun while the first waits, and asks nothing before its time."""
+    wait = 4
+    world.cache.mkdir()
+    closed: list[float] = []
+
+    def is_closed(_asked: Asked) -> bool:
+        closed[:] = closed or [time.monotonic()]
+        return time.monotonic() - closed[0] < wait
+
+    fault = world.inject(faults.status(429, Retry_After=str(wait)), is_closed, times=None)
+    command = [sys.executable, "-c", ANOTHER_PROCESS, NAME, world.hub.url, str(world.cache)]
+    env = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    with subprocess.Popen(command, env=env) as first:
+        pauses = world.cache / ".locks/.hubloader/pauses"
+        assert in_time(lambda: _comes(lambda: list(pauses.glob("*")), first))
+        second = subprocess.run(command, env=env, check=False, timeout=60)
+        first.wait(60)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert fault.hits == 1
+    assert list(pauses.glob("*")) == []
+    world.load_well()
+
+
+def _comes(look: Callable[[], object], process: subprocess.Popen[bytes]) -> bool:
+    while not look():
+        if process.poll() is not None:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 # Rows 23 and 24: the server fails
@@ -515,6 +559,35 @@ def test_a_false_not_found_of_the_repository_is_not_remembered(world):
     assert isinstance(error, RepositoryNotFound)
     assert gone.hits == 1
     world.load_well()
+
+
+def test_files_that_are_forbidden_do_not_keep_the_others_from_coming(world):
+    fault = world.inject(
+        faults.status(403),
+        lambda asked: metadata(method="GET")(asked) and not asked.path.endswith(WEIGHTS),
+        times=None,
+    )
+
+    error = world.load_badly(HUBLOADER_MAX_WORKERS="1")
+
+    refused = set(world.files) - {WEIGHTS}
+    assert isinstance(error, Forbidden)
+    assert fault.hits == len(refused)
+    assert {failure.filename for failure in error.failures} == refused
+    assert all(name in str(error) for name in refused)
+    assert [path.name for path in world.cache.glob("*/snapshots/*/*")] == [WEIGHTS]
+
+
+def test_a_repository_of_which_every_file_is_forbidden_is_asked_a_bounded_number_of_times(world):
+    for number in range(60):
+        (world.hub.root / NAME / f"{number}.txt").write_text(str(number))
+    fault = world.inject(faults.status(403), metadata(method="GET"), times=None)
+
+    everything = Purpose(uses=frozenset({"all"}))
+    error = world.load_badly(purpose=everything, HUBLOADER_MAX_WORKERS="4")
+
+    assert isinstance(error, Forbidden)
+    assert 16 <= fault.hits < 16 + 4
 
 
 def test_a_refusal_of_the_endpoint_is_no_matter_of_trying_again(world):

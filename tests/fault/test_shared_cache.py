@@ -17,7 +17,7 @@ from hubloader.cache import CacheStore
 from hubloader.cache.ownership import Ownership
 from hubloader.cache.prune import carry_out, choose_named
 from hubloader.cache.report import scan
-from hubloader.errors import CacheError, HubloaderError, InvalidReference
+from hubloader.errors import CacheError, CacheReadOnly, HubloaderError, InvalidReference
 
 FILES = {"config.json": b"{}", "model.bin": content(5000)}
 SECRET = b"a" * 40  # a commit by its look: what a ref that is followed would give away
@@ -96,6 +96,21 @@ def test_where_a_link_was_planted_the_content_comes_again(store, victim, level):
 
     assert store.path(wanted, "model.bin").read_bytes() == FILES["model.bin"]
     assert victim.read_bytes() == SECRET
+
+
+@pytest.mark.parametrize("level", ["refs", "refs/pr", "trees", ".no_exist", ".hubloader/trees"])
+def test_a_planted_folder_is_not_written_through(store, tmp_path, level):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    plant(os.path.join(store.layout.repo(REPO).folder, level), elsewhere)
+    revision = "pr/1" if level == "refs/pr" else "main"
+    later = manifest(FILES, commit=LATER, revision=revision)
+
+    with pytest.raises(CacheReadOnly, match=f"{level} is a link"):
+        download(store, later, FILES)
+        store.mark_absent(later, ["tokenizer.json"])
+    assert os.listdir(elsewhere) == []
+    assert store.path(later, "model.bin").read_bytes() == FILES["model.bin"]
 
 
 def plant_folder(store, filename, tmp_path):

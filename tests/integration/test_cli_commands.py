@@ -171,6 +171,18 @@ def test_prefetch_chooses_files_by_pattern(run: Run) -> None:
     assert (Path(repository["path"]) / "config.json").is_file()
 
 
+def test_a_pattern_that_fits_nothing_is_told_and_is_no_failure(run: Run) -> None:
+    ended = run("prefetch", TINY, "--include", "*.json", "--include", "*.jsn", "--exclude", "x/*")
+    none = run("prefetch", TINY, "--include", "*.jsn", "--json")
+    quiet = run("-q", "prefetch", TINY, "--include", "*.jsn")
+
+    assert (ended.code, none.code, quiet.code) == (0, 0, 0)
+    assert "fits *.jsn\n" in ended.err
+    assert none.json["repositories"][0]["files"] == []
+    assert "fits *.jsn" in none.err
+    assert quiet.err == ""
+
+
 def test_progress_is_silent_with_q_and_goes_to_stderr_otherwise(run: Run) -> None:
     loud = run("prefetch", f"{TINY}@fp16")
     quiet = run("-q", "prefetch", TINY)

@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler
 
 from hubloader.errors import CorruptFile, NotFound
 from hubloader.hub.headers import parse_content_range, parse_file_metadata, parse_link_next
-from hubloader.mirror import MirrorServer
+from hubloader.mirror import MirrorServer, library
 
 LONG_AGO = 1_600_000_000  # seconds since the epoch
 WEIGHTS = bytes(range(256)) * 40
@@ -294,6 +294,28 @@ def test_a_long_tree_comes_in_pages_that_link_to_this_host(server: MirrorServer)
 
     assert [len(page) for page in pages] == [1000, 1000, 5]
     assert [path for page in pages for path in page] == [f"f{number:04d}" for number in range(2005)]
+
+
+def test_the_pages_of_a_commits_tree_need_one_look_at_its_folder(
+    server: MirrorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, look = [], library.take_snapshot
+    monkeypatch.setattr(
+        library,
+        "take_snapshot",
+        lambda folder, *given: (looks.append(folder), look(folder, *given))[1],
+    )
+    commit = ask(f"{server.url}/api/models/org/many/revision/refs%2Fpr%2F1").json["sha"]
+    looks.clear()
+    url: str | None = f"{server.url}/api/models/org/many/tree/{commit}?recursive=true"
+    paths = []
+    while url:
+        reply = ask(url)
+        paths += [item["path"] for item in reply.json]
+        url = parse_link_next(reply.headers.get("Link", ""))
+
+    assert paths == [f"f{number:04d}" for number in range(2005)]
+    assert len(looks) == 1
 
 
 def test_a_page_can_be_made_smaller_and_is_smaller_with_expand(server: MirrorServer) -> None:

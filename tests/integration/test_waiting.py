@@ -17,7 +17,7 @@ from hubloader.cache.store import CacheStore
 from hubloader.mirror import MirrorServer
 from hubloader.mirror.file_body import FileBody
 from hubloader.resolve import engine, workers
-from hubloader.resolve.progress import Progress, Step
+from hubloader.resolve.progress import Fetched, Progress, Step
 from hubloader.resolve.session import Session
 from hubloader.settings import Settings
 from hubloader.types import ModelRef, Purpose, RepoId
@@ -101,6 +101,32 @@ def test_a_small_file_has_its_name_while_a_large_one_still_comes(hub, slow, tmp_
     slow.rest.set()
     first.join(LIMIT)
     assert len([r for r in hub.requests if r.path.endswith("/config.json")]) == 1
+
+
+def test_what_another_process_brought_does_not_count_as_fetched(hub, slow, tmp_path):
+    counted = [Fetched(), Fetched()]
+    first = in_background(
+        lambda: session(hub, tmp_path / "cache").files(REF, ALL, progress=counted[0])
+    )
+    assert slow.half.wait(LIMIT)
+    seen: list[Progress] = []
+    waiting = threading.Event()
+
+    def tell(event: Progress) -> None:
+        counted[1](event)
+        seen.append(event)
+        if event.step is Step.WAITING:
+            waiting.set()
+
+    second = in_background(lambda: session(hub, tmp_path / "cache").files(REF, ALL, progress=tell))
+    assert waiting.wait(LIMIT)
+    slow.rest.set()
+    first.join(LIMIT)
+    second.join(LIMIT)
+
+    assert [event.step for event in seen].count(Step.DONE) >= 1
+    assert counted[0].count + counted[1].count == len(WEIGHTS) + 2
+    assert counted[1].count <= 2
 
 
 def test_who_waits_sees_how_far_the_other_is(hub, slow, tmp_path, monkeypatch):

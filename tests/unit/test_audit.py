@@ -133,7 +133,6 @@ def test_of_a_named_repository_what_a_base_cache_has_is_read_too(store, tmp_path
     assert report.files == 4
     assert [fault.filename for fault in report.faults] == ["sub/model.bin"] * 2
     assert report.faults[0].path == store.layout.repo(REPO).pointer(COMMIT, "sub/model.bin")
-    assert audit_cache(front).files == 0
 
 
 def test_what_a_load_set_aside_is_missed_and_mended(store):
@@ -250,3 +249,15 @@ def test_a_cut_content_that_no_listing_announced_is_mended(store):
 
     assert report.ok
     assert [fault.kind for fault in report.repaired] == [FaultKind.DAMAGED, FaultKind.MISSING]
+
+
+def test_without_names_the_caches_behind_are_read_too(store, tmp_path):
+    top = CacheStore(tmp_path / "top", base_caches=[store.layout.root])
+    download(top, manifest(FILES, lfs=["sub/model.bin"]), FILES)
+    kept_time(blob(store, repo=OTHER), flip)
+
+    report = audit_cache(top)
+
+    assert report.files == 6  # each commit once, in however many caches it is
+    assert [(fault.repo, fault.filename) for fault in report.faults] == [(OTHER, "sub/model.bin")]
+    assert os.path.exists(blob(store, repo=OTHER))

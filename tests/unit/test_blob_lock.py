@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -86,11 +88,113 @@ def test_the_asker_stops_waiting_when_the_content_appears(layout, held):
     assert asker(layout, clock, ready=lambda: clock.now > 2).acquire() is LockOutcome.READY
 
 
+def test_who_waited_and_finds_the_content_needs_no_lock(layout, held):
+    def bring(now: float) -> None:
+        if now > 1:
+            os.makedirs(layout.blobs, exist_ok=True)
+            Path(layout.blob(FACTS.etag)).write_bytes(DATA)
+            held.release(force=True)
+
+    assert asker(layout, Clock(bring)).acquire() is LockOutcome.READY
+
+
+def test_a_content_that_was_there_before_is_not_what_was_waited_for(layout, held):
+    os.makedirs(layout.blobs)
+    Path(layout.blob(FACTS.etag)).write_bytes(b"cut short")
+    clock = Clock(lambda now: held.release(force=True) if now > 1 else None)
+    lock = asker(layout, clock)
+
+    assert lock.acquire() is LockOutcome.HELD
+    lock.release()
+
+
+def test_a_content_that_still_lacks_its_stamp_is_waited_for(layout, held):
+    os.makedirs(layout.blobs)
+    clock = Clock(lambda _now: Path(layout.blob(FACTS.etag)).write_bytes(DATA))
+
+    with pytest.raises(LockTimeout):
+        asker(layout, clock).acquire(limit=5)
+
+
+def test_who_waits_need_not_import_filelock(layout, held):
+    script = f"""
+import sys
+from hubloader.cache.layout import CacheLayout
+from hubloader.cache.lock import BlobLock
+from hubloader.errors import LockTimeout
+from hubloader.types import RepoId
+layout = CacheLayout({layout.cache.root!r}).repo(RepoId.parse({str(REPO)!r}))
+try:
+    BlobLock(layout, {FACTS.etag!r}, ready=lambda: False).acquire(limit=0.05)
+except LockTimeout:
+    print("filelock" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "False\n"
+
+
 def test_a_holder_without_progress_is_not_waited_for(layout, held):
     clock = Clock()
 
     assert asker(layout, clock).acquire(stall=30) is LockOutcome.STALLED
     assert 30 <= clock.now < 31
+
+
+def test_a_free_lock_costs_no_look_at_what_the_repository_holds(layout, monkeypatch):
+    os.makedirs(layout.blobs)  # with 100,000 contents each look would take longer than a file
+    monkeypatch.setattr(os, "listdir", lambda folder: pytest.fail(f"{folder} was listed"))
+
+    lock = asker(layout, Clock())
+
+    assert lock.acquire(limit=0) is LockOutcome.HELD
+    lock.release()
+
+
+def test_a_lock_that_is_not_waited_for_costs_no_look_either(layout, held, monkeypatch):
+    monkeypatch.setattr(os, "listdir", lambda folder: pytest.fail(f"{folder} was listed"))
+    monkeypatch.setattr(BlobLock, "holder", lambda _lock: "somebody")
+
+    with pytest.raises(LockTimeout):
+        asker(layout, Clock()).acquire(limit=0)
+
+
+def test_all_who_wait_share_one_look_a_second_at_the_contents(layout, held, monkeypatch):
+    os.makedirs(layout.blobs)
+    looks, listed = [], os.listdir
+    monkeypatch.setattr(
+        os, "listdir", lambda folder: (looks.append(os.fspath(folder)), listed(folder))[1]
+    )
+    clock = Clock()
+
+    def ask_too(_now: float) -> None:
+        for _ in range(8):  # at the same moment
+            with pytest.raises(LockTimeout):
+                asker(layout, Clock()).acquire(limit=0)
+            locks._incomplete(layout.blobs, clock.now)
+
+    clock._then = ask_too
+    assert asker(layout, clock).acquire(stall=5, on_wait=lambda *_: None) is LockOutcome.STALLED
+
+    assert 5 <= looks.count(layout.blobs) <= 7
+
+
+def test_a_holder_that_hashes_what_it_has_is_waited_for(layout, held):
+    # the end of 50 GB that were gone on with: minutes in which the data does not grow
+    folder = os.path.join(layout.partials, f"{FACTS.etag}.0-1.2")
+    os.makedirs(folder)
+    for name in ("data", "journal"):
+        Path(folder, name).write_bytes(b"")
+
+    def note(now: float) -> None:
+        if now < 100:
+            with open(os.path.join(folder, "journal"), "ab") as file:
+                file.write(b"h")
+
+    clock = Clock(note)
+
+    assert asker(layout, clock).acquire(stall=30) is LockOutcome.STALLED
+    assert clock.now > 129
 
 
 @pytest.mark.parametrize("who", ["ours", "huggingface_hub's"])

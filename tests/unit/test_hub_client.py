@@ -18,6 +18,7 @@ from hubloader.errors import (
     ServerFailed,
     TimedOut,
 )
+from hubloader.hub import endpoint
 from hubloader.hub.client import HubClient
 from hubloader.transport.base import Headers, Timeouts
 from hubloader.transport.memory import Answer, MemoryTransport, ranged
@@ -94,6 +95,25 @@ def test_a_repository_of_very_many_files_is_listed_by_the_trees_pages():
     )
 
     assert set(hub.list_revision(REPO, "main").entries) == {"a", "b"}
+    assert len(memory.requests) == 3
+
+
+def test_a_repository_too_large_for_one_answer_is_listed_by_the_trees_pages(monkeypatch):
+    monkeypatch.setattr(endpoint, "MAX_JSON", 1000)
+    brief = f"{HUB}/api/models/org/name/revision/main?expand=sha&expand=cardData&expand=tags"
+    page = [{"type": "file", "path": "a", "oid": SHA1, "size": 1}]
+    hub, memory = client(
+        {
+            INFO: info(50),
+            f"{brief}&expand=gated": as_json({"id": "org/name", "sha": COMMIT, "gated": "auto"}),
+            TREE: as_json(page),
+        }
+    )
+
+    manifest, card = hub.survey(REPO, "main")
+
+    assert manifest.entries == {"a": Entry(1, SHA1)}
+    assert (manifest.commit, card.gated) == (COMMIT, True)
     assert len(memory.requests) == 3
 
 
@@ -219,6 +239,16 @@ def test_a_missing_file_names_itself():
     with pytest.raises(EntryNotFound) as caught:
         hub.head_file(REPO, "main", "config.json")
     assert caught.value.filename == "config.json"
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_mirror_that_knows_no_head_is_asked_by_get_from_then_on(status):
+    told = Answer(200, {"ETag": f'"{SHA1}"', "Content-Length": "7", "X-Repo-Commit": COMMIT})
+    hub, memory = client({f"HEAD {HEAD}": Answer(status), f"GET {HEAD}": told})
+
+    assert hub.head_commit(REPO, "main") == COMMIT
+    assert hub.head_file(REPO, "main", "config.json").size == 7
+    assert [each.method for each in memory.requests] == ["HEAD", "GET", "GET"]
 
 
 # --- has the branch moved -------------------------------------------------------------------------

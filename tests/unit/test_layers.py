@@ -11,9 +11,28 @@ import hubloader
 
 PACKAGE = Path(hubloader.__file__).parent
 ONLY_IN = {
-    "torch": {"nn/torch_kit.py", "tokenizers/tensors.py", "torch.py"},
-    "tensorflow": {"nn/tf_kit.py", "nn/keras_adapter.py", "tokenizers/tensors.py", "tensorflow.py"},
-    "keras": {"nn/tf_kit.py", "nn/keras_adapter.py", "tensorflow.py"},
+    "torch": {
+        "nn/torch_kit.py",
+        "nn/torch_modules.py",
+        "nn/torch_ops.py",
+        "tokenizers/tensors.py",
+        "torch.py",
+    },
+    "tensorflow": {
+        "nn/tf_kit.py",
+        "nn/tf_modules.py",
+        "nn/tf_ops.py",
+        "nn/keras_adapter.py",
+        "tokenizers/tensors.py",
+        "tensorflow.py",
+    },
+    "keras": {
+        "nn/tf_kit.py",
+        "nn/tf_modules.py",
+        "nn/tf_ops.py",
+        "nn/keras_adapter.py",
+        "tensorflow.py",
+    },
     "requests": {"transport/http.py", "transport/http_errors.py"},
     "aiohttp": {"mirror/"},
 }

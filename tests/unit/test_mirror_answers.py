@@ -55,19 +55,19 @@ def test_info_says_whether_a_repository_is_gated_or_private() -> None:
 
 
 def test_a_tree_is_one_level_or_all_of_it_sorted_by_path() -> None:
-    flat = answers.tree_items(SNAPSHOT, "", recursive=False, expand=False)
-    deep = answers.tree_items(SNAPSHOT, "", recursive=True, expand=False)
+    flat = answers.tree_names(SNAPSHOT, "", recursive=False)
+    deep = answers.tree_names(SNAPSHOT, "", recursive=True)
 
-    assert paths(flat) == ["b.txt", "config.json", "model.safetensors", "onnx"]
-    assert paths(deep) == sorted([*SNAPSHOT.files, *SNAPSHOT.folders])
+    assert flat == ["b.txt", "config.json", "model.safetensors", "onnx"]
+    assert deep == sorted([*SNAPSHOT.files, *SNAPSHOT.folders])
 
 
 def test_a_tree_of_a_folder_holds_full_paths() -> None:
-    flat = answers.tree_items(SNAPSHOT, "onnx", recursive=False, expand=False)
+    flat = answers.tree_names(SNAPSHOT, "onnx", recursive=False)
 
-    assert paths(flat) == ["onnx/deep", "onnx/x.json"]
-    assert answers.tree_items(SNAPSHOT, "nothing", recursive=True, expand=False) is None
-    assert answers.tree_items(SNAPSHOT, "b.txt", recursive=True, expand=False) is None
+    assert flat == ["onnx/deep", "onnx/x.json"]
+    assert answers.tree_names(SNAPSHOT, "nothing", recursive=True) is None
+    assert answers.tree_names(SNAPSHOT, "b.txt", recursive=True) is None
 
 
 def test_items_say_what_the_hub_says() -> None:

@@ -99,6 +99,20 @@ def test_a_wait_is_told_when_it_begins_and_every_ten_seconds():
     ]
 
 
+def test_what_another_process_brought_is_not_said_to_be_fetched():
+    stream = io.StringIO()
+    tracker = Tracker([Lines(stream, Clock())])
+
+    tracker.begin({"a": 2000, "b": 1000})
+    for name in "ab":
+        tracker.wait(name, 0, "process 7 is fetching it")
+    tracker.finish("a")
+    tracker.start("b", 0)  # the other died
+    tracker.finish("b")
+
+    assert stream.getvalue().splitlines()[1:] == ["a is there (2.0 kB)", "fetched b (1.0 kB)"]
+
+
 def test_an_event_costs_the_same_however_many_files_there_are():
     class Counted(dict):
         looked_at_all = 0

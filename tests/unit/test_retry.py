@@ -237,3 +237,57 @@ def test_answers_that_are_given_up_are_closed():
     transport = Retrying(Watching({URL: [Answer(503), Answer()]}), EVEN, sleep=lambda _: None)
     transport.send(Request("GET", URL))
     assert [each.closed for each in closed] == [True, False]
+
+
+class Told:
+    """What other processes said of servers, and hear of them."""
+
+    def __init__(self, **left):
+        self.said = []
+        self._left = left
+
+    def tell(self, origin, seconds):
+        self.said.append((origin, seconds))
+
+    def left(self, origin):
+        return self._left.get(origin.removeprefix("https://"), 0.0)
+
+
+def shared(script, told):
+    time = Time()
+    memory = MemoryTransport(script)
+    return Retrying(memory, EVEN, clock=time.clock, sleep=time.sleep, pauses=told), memory, time
+
+
+def test_other_processes_hear_of_a_pause():
+    told = Told()
+    transport, _, _ = shared({URL: [Answer(429, {"Retry-After": "7"}), Answer()]}, told)
+
+    transport.send(Request("GET", URL))
+
+    assert told.said == [("https://hub", 7.0)]
+
+
+def test_a_pause_that_another_process_was_told_is_kept_before_anything_is_asked():
+    transport, memory, time = shared({URL: Answer()}, Told(hub=7.0))
+
+    transport.send(Request("GET", URL))
+
+    assert time.naps == [7.0]
+    assert len(memory.requests) == 1
+
+
+def test_a_pause_of_another_process_that_outlasts_the_budget_is_not_waited_for():
+    transport, _, time = shared({URL: Answer()}, Told(hub=EVEN.budget + 1))
+
+    transport.send(Request("GET", URL))
+
+    assert time.naps == []
+
+
+def test_a_question_with_a_limit_of_its_own_waits_for_no_pause():
+    transport, _, time = shared({URL: Answer()}, Told(hub=7.0))
+
+    transport.send(Request("GET", URL, timeouts=Timeouts.within(2.0)))
+
+    assert time.naps == []

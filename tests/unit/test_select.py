@@ -65,7 +65,7 @@ def test_code_beside_a_known_architecture_is_ignored():
 
 def test_a_task_that_the_architecture_lacks_is_an_error():
     with pytest.raises(UnsupportedTask, match="question-answering"):
-        chosen({"model_type": "gpt2"}, "question-answering")
+        chosen({"model_type": "gemma"}, "question-answering")
 
 
 def test_values_that_cannot_be_are_corrupt():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from hubloader.resolve.shares import Share, Shares
 
 MIB = 2**20
 FIRST, SMALLEST, LARGEST = shares._FIRST_SHARE, shares._SMALLEST_SHARE, shares._LARGEST_SHARE
+LAST = shares._LAST_SHARE
 
 
 def regions(lengths):
@@ -109,7 +112,41 @@ def test_what_comes_within_moments_is_left_to_who_has_it():
 
 
 def test_too_little_is_not_divided():
-    division = Shares([(0, SMALLEST - 1)])
+    division = Shares([(0, LAST)])
 
-    assert division.take(0.0, 4).left == SMALLEST - 1
+    assert division.take(0.0, 4).left == LAST
     assert division.take(0.0, 4) is None
+
+
+def ended(size: int, rate: float, wait: float, begins: list[float]) -> tuple[list[float], int]:
+    """When each connection of a steady line is done, and how many shares they had in all."""
+    division, counted, last = Shares([(0, size)]), 0, []
+    free = [(at, number, None) for number, at in enumerate(begins)]
+    heapq.heapify(free)
+    under_way: list[Share] = []
+    while free:
+        now, number, had = heapq.heappop(free)
+        for share in under_way:
+            share.position = share.start + int(max(0.0, now - share.began) * rate)
+        if had is not None:
+            under_way.remove(had)
+            had.position = had.end
+            division.done(had, now)
+        working = sum(at <= now for at in begins) - len(last)
+        share = division.take(now, working)
+        if share is None:
+            last.append(now)
+            continue
+        counted += 1
+        share.begin(now, now + wait)
+        under_way.append(share)
+        heapq.heappush(free, (now + wait + share.left / rate, number, share))
+    return last, counted
+
+
+@pytest.mark.parametrize("begins", [[0.0] * 16, [0.0] * 4 + [0.1] * 4 + [0.17] * 8])
+def test_connections_of_a_steady_line_end_together(begins):
+    last, counted = ended(268_000_000, rate=20e6, wait=0.01, begins=begins)
+
+    assert max(last) - min(last) <= LAST / 20e6 + 0.05
+    assert counted <= 3 * len(begins)
