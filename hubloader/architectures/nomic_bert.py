@@ -276,6 +276,7 @@ ARCHITECTURE = Architecture(
         ),
     },
     renames=(
+        (r"^bert\.", ""),  # the body of a classifier, in the repository's own code
         (r"(^|\.)encoder\.layers\.", r"\1layers."),
         (r"(^|\.)emb_ln\.", r"\1embeddings.LayerNorm."),
         (r"\.attn\.out_proj\.", ".self_attn.o_proj."),

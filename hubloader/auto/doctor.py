@@ -18,6 +18,7 @@ from hubloader.types import CommitHash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from hubloader.settings import Settings
     from hubloader.types import RepoId
@@ -61,10 +62,25 @@ def examine(**hub: Any) -> tuple[Finding, ...]:
     return tuple(finding for check in checks for finding in check(settings))
 
 
+def _future(path: Path) -> Finding:
+    """Whether a cache that is not there yet can be made."""
+    above = next(parent for parent in path.parents if parent.exists())
+    if not above.is_dir():
+        return Finding("cache", "error", f"{above} is no folder", "set HF_HUB_CACHE to a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        return Finding(
+            "cache",
+            "error",
+            f"{path} is not there, and {above} cannot be written",
+            "set HF_HUB_CACHE to a folder of yours",
+        )
+    return Finding("cache", "ok", f"{path} is not there yet: the first download makes it")
+
+
 def _folder(settings: Settings) -> Iterator[Finding]:
     path = settings.cache_dir
     if not path.exists():
-        yield Finding("cache", "ok", f"{path} is not there yet: the first download makes it")
+        yield _future(path)
     elif not path.is_dir():
         yield Finding("cache", "error", f"{path} is no folder", "set HF_HUB_CACHE to a folder")
     elif not os.access(path, os.W_OK | os.X_OK):

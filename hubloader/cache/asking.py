@@ -158,6 +158,8 @@ class Question:
         try:
             descriptor = disk.in_folder(folder, lambda: os.open(self._path, _FLAGS, _MODE))
         except OSError:
+            with contextlib.suppress(OSError):
+                disk.remove_empty(*missing)
             return -1
         self._made += [path for path in missing if path not in self._made]
         if os.fstat(descriptor).st_uid == os.geteuid():

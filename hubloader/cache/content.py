@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubloader.cache import stamps
@@ -35,8 +34,7 @@ __all__ = ["Found", "Marks", "Seen", "blob_content", "fits", "pointer_content"]
 _MAX_SEEN = 8192  # contents
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A content of the right size on this disk.
 
     ``path`` is what to open, ``pointer`` the snapshot's name for it (None if it has none yet),

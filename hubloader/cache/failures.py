@@ -6,6 +6,7 @@ errno                                   becomes
 ENOSPC, EDQUOT                          DiskFull, with what was needed and what is free
 EROFS, EACCES, EPERM                    CacheReadOnly
 EMFILE, ENFILE                          CacheError, hint: raise the limit of open files
+EEXIST, ENOTDIR                         CacheError, hint: a file is where a folder belongs
 ENAMETOOLONG                            CacheError, hint: a shorter cache folder
 EIO and every other                     CacheError, with the system's own words
 ======================================  =================================================
@@ -34,6 +35,7 @@ _LOOKS = 10  # at a folder that others may take away meanwhile
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
+_NO_FOLDER = frozenset({errno.EEXIST, errno.ENOTDIR})
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES})
 
 
@@ -158,6 +160,8 @@ def _choose(error: OSError, path: str, needed: int | None) -> CacheError:
     hint = None
     if error.errno in _TOO_MANY:
         hint = "raise the limit of open files (`ulimit -n`), or use fewer workers"
+    elif error.errno in _NO_FOLDER:
+        hint = "a file stands where a folder belongs: set HF_HUB_CACHE to a folder"
     elif error.errno == errno.ENAMETOOLONG:
         hint = "set HF_HUB_CACHE to a shorter path"
     return CacheError(f"the cache failed at {path}: {words}", hint=hint)

@@ -191,7 +191,8 @@ class BlobLock:
         """Try once; None when another has it."""
         path = self._layout.lock(self._etag)
         if ("filelock" not in sys.modules or self._waited) and _is_held(path):
-            return self._busy()
+            self._busy()
+            return None
         if self._waited and self._blob() not in {None, self._before}:
             return LockOutcome.READY
         import filelock  # first use: 38 ms that a warm load does not pay, nor one that waits
@@ -203,7 +204,8 @@ class BlobLock:
             lock = _make_lock(path)
             disk.in_folder(folder, lambda: lock.acquire(blocking=False))
         except filelock.Timeout:
-            return self._busy()
+            self._busy()
+            return None
         except NotImplementedError:  # filelock before 4 says so when flock is missing
             return LockOutcome.UNAVAILABLE
         except OSError as error:

@@ -13,8 +13,7 @@ line is not a stamp.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hubloader.cache.reading import identity, read_whole
 from hubloader.names import is_etag
@@ -26,8 +25,7 @@ _MAX_LINE = 120  # bytes
 _MAX_FILE = 4096  # bytes: some thirty stamps; beyond, old ones go
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What a verified file looked like: ``size`` in bytes, ``mtime_ns`` in nanoseconds."""
 
     size: int

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["replacing"]
 
+_KEPT = 60  # characters of a name, which may itself be as long as the disk allows
+
 
 @contextlib.contextmanager
 def replacing(target: str) -> Iterator[str]:
@@ -18,7 +20,8 @@ def replacing(target: str) -> Iterator[str]:
 
     A block that fails leaves ``target`` as it was, and no draft.
     """
-    draft = f"{target}.{os.getpid()}.tmp"
+    folder, name = os.path.split(target)
+    draft = os.path.join(folder, f"{name[:_KEPT]}.{os.getpid()}.tmp")
     try:
         yield draft
         os.replace(draft, target)

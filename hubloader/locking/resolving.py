@@ -27,7 +27,6 @@ from hubloader.locking.several import as_one
 from hubloader.locking.values import Lock, LockedFile, LockedModel
 from hubloader.resolve.manifest import shards_in_index
 from hubloader.resolve.needs import needs
-from hubloader.resolve.progress import Share
 from hubloader.types import Entry
 
 if TYPE_CHECKING:
@@ -145,6 +144,11 @@ def _side_by_side(
 @contextlib.contextmanager
 def _counted(desk: Desk, drafts: Sequence[_Draft]) -> Iterator[list[Desk]]:
     """A desk for each draft: together they report as one, and have the connections of one."""
+    if not drafts:
+        yield []
+        return
+    from hubloader.resolve.progress import Share  # first use: something is locked
+
     sizes = {
         f"{draft.spec.name}/{file.filename}": file.entry.size
         for draft in drafts

@@ -5,8 +5,8 @@ connection pools. Its sessions are left out: they follow redirects, read bodies 
 cookies, and add credentials from ``.netrc``. Bodies are received straight from the socket into the
 caller's buffer.
 
-The environment is honoured, within a second, as requests does (``HTTPS_PROXY``, ``NO_PROXY``,
-``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``), and ``SSL_CERT_FILE`` after them, as other tools do.
+The environment is honoured as requests does (``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE``,
+``CURL_CA_BUNDLE``), and ``SSL_CERT_FILE`` after them, as other tools do.
 
 Foreign errors become ours by the table in ``http_errors.py``.
 """
@@ -18,7 +18,6 @@ import http.client
 import io
 import os
 import ssl
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
 __all__ = ["HttpResponse", "HttpTransport"]
 
 _DRAINED: Final = 64 * 1024  # bytes: cheaper to receive than to connect again
-_KEPT_FOR: Final = 1.0  # seconds that proxies and certificates are not looked up again
 _HOSTS: Final = 16  # hosts whose connections are kept: the endpoint, its storage, their mirrors
 
 
@@ -81,7 +79,6 @@ class HttpTransport:
         # by process: a connection shared with a parent would mix two conversations
         self._adapters: dict[tuple[int, str, bool], _Adapter] = {}
         self._environment = requests.Session()
-        self._kept: dict[Origin, tuple[float, Mapping[str, Any]]] = {}  # see ``_settings``
 
     def send(self, request: Request) -> HttpResponse:
         """Send ``request``; see ``Transport.send``."""
@@ -114,18 +111,11 @@ class HttpTransport:
                 adapter.close()
 
     def _settings(self, url: str) -> Mapping[str, Any]:
-        """Proxies and certificates for an address, as the environment had them a second ago."""
-        origin, now = Origin.of(url), time.monotonic()
-        kept = self._kept.get(origin)
-        if kept is None or now - kept[0] > _KEPT_FOR:
-            # requests reads the whole environment for it: a tenth of what a small file takes
-            found = self._environment.merge_environment_settings(
-                url, dict(self._proxies), True, self._ca_bundle, None
-            )
-            if len(self._kept) >= _HOSTS:
-                self._kept.clear()
-            self._kept[origin] = kept = (now, found)
-        return kept[1]
+        """Proxies and certificates for an address, as the environment has them now."""
+        found: Mapping[str, Any] = self._environment.merge_environment_settings(
+            url, dict(self._proxies), True, self._ca_bundle, None
+        )
+        return found
 
     def _adapter(self, url: str, verify: str | bool, *, guarded: bool) -> _Adapter:
         secure = url.startswith("https:")

@@ -1,4 +1,4 @@
-"""Time the cache beside huggingface_hub: scan, planning of a prune, look-up of one file, warm load.
+"""Time the cache beside huggingface_hub: scan, planning of a prune, look-ups, warm loads.
 
     .venv/bin/python scripts/bench/cache.py [--repos 2000] [--files 25] [--rounds 7] [--json FILE]
 
@@ -42,18 +42,30 @@ LOOKUPS = {
         "def work():\n  for _ in range(200): assert load('org/name7', 'file3.bin', root)"
     ),
 }
-LOADS = {
-    "hubloader snapshot_download, warm and offline": (
-        "from hubloader import snapshot_download as load\n"
-        "def work():\n"
-        "  for _ in range(20): load('org/name7', cache_dir=root, local_files_only=True)"
+CALLS = {
+    "snapshot_download of all files, offline": "load('org/name7', {where}, local_files_only=True)",
+    "snapshot_download of all files, by commit": "load('org/name7', {where}, revision='{commit}')",
+    "hf_hub_download of one file, offline": (
+        "get('org/name7', 'file3.bin', {where}, local_files_only=True)"
     ),
-    "huggingface_hub snapshot_download, warm and offline": (
-        "from huggingface_hub import snapshot_download as load\n"
-        "def work():\n"
-        "  for _ in range(20): load('org/name7', cache_dir=root, local_files_only=True)"
+    "hf_hub_download of one file, by commit": (
+        "get('org/name7', 'file3.bin', {where}, revision='{commit}')"
     ),
 }
+LOADED = """
+from {library} import hf_hub_download as get, snapshot_download as load
+def work():
+  for _ in range(20): {call}
+"""
+LOADS = [
+    {
+        f"{library} {what}": LOADED.format(
+            library=library, call=call.format(where="cache_dir=root", commit=COMMIT)
+        )
+        for library in ("hubloader", "huggingface_hub")
+    }
+    for what, call in CALLS.items()
+]
 TIMED = """
 import sys, time
 root = sys.argv[1]
@@ -106,13 +118,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "hub"
         make_cache(root, options.repos, options.files)
-        for programs in (SCANS, LOOKUPS, LOADS):
+        for programs in (SCANS, LOOKUPS, *LOADS):
             times = compare(programs, root, options.rounds)
             theirs = statistics.median(list(times.values())[-1])
             for name, seconds in times.items():
                 median = statistics.median(seconds)
                 figures[name] = {"seconds": median, "of_theirs": median / theirs}
-                print(f"{name:55} {median * 1000:10.2f} ms   {median / theirs:6.2f} of theirs")
+                print(f"{name:57} {median * 1000:10.2f} ms   {median / theirs:6.2f} of theirs")
     if options.json:
         facts = {"repos": options.repos, "files": options.files, "figures": figures}
         Path(options.json).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

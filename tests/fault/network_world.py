@@ -61,6 +61,8 @@ def shrink(monkeypatch: Any, *, divided: bool) -> None:
     monkeypatch.setattr(transfer, "DIVIDED_FROM", 64 * KIB if divided else 2**40)
     monkeypatch.setattr(shares, "_SMALLEST_SHARE", 32 * KIB)
     monkeypatch.setattr(shares, "_FIRST_SHARE", 32 * KIB)
+    monkeypatch.setattr(shares, "_LAST_SHARE", 32 * KIB)
+    monkeypatch.setattr(shares, "_HALVED_FROM", 64 * KIB)
 
 
 @dataclass

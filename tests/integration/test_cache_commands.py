@@ -393,6 +393,17 @@ def test_doctor_finds_nothing_wrong_with_a_good_cache(run: Run, synced: Path):
     }
 
 
+def test_doctor_sees_that_a_cache_that_is_not_there_yet_cannot_be_made(run: Run, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    environment = {"HF_HUB_CACHE": str(tmp_path / "file/hub/cache")}
+    ended = run("doctor", **environment)
+    brought = run("prefetch", TINY, **environment)
+
+    assert ended.code == 1
+    assert f"{tmp_path / 'file'} is no folder" in ended.out
+    assert "hint: a file stands where a folder belongs" in brought.err
+
+
 def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(run: Run, synced: Path, tmp_path: Path):
     hub_folder = tmp_path / "home/hub"
     blob_of(tmp_path, "config.json").unlink()  # a pointer that leads nowhere

@@ -558,3 +558,14 @@ def test_path_of_a_file_that_is_not_there_says_what_is(run: Run) -> None:
 
     assert ended.code == 3
     assert "hint: it has config.json" in ended.err
+
+
+def test_a_name_that_the_terminal_has_no_letters_for_is_printed_with_escapes(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "漢"
+    folder.mkdir()
+    ended = hubloader("path", str(folder), PYTHONIOENCODING="latin-1")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("\\u6f22\n")

@@ -12,8 +12,10 @@ import pytest
 from aiohttp import web
 
 from hubloader.auto.source import connect
-from hubloader.cache import lock, writer
+from hubloader.cache import asking, lock, writer
+from hubloader.cache.leases import Grip
 from hubloader.cache.store import CacheStore
+from hubloader.hub.client import HubClient
 from hubloader.mirror import MirrorServer
 from hubloader.mirror.file_body import FileBody
 from hubloader.resolve import engine, workers
@@ -150,3 +152,67 @@ def test_who_waits_sees_how_far_the_other_is(hub, slow, tmp_path, monkeypatch):
     second.join(LIMIT)
     assert (told[-1].total_done, told[-1].total) == (len(WEIGHTS) + 2, len(WEIGHTS) + 2)
     assert len([r for r in hub.requests if "/content/" in r.path]) == 1
+
+
+def test_who_asks_at_the_same_time_is_told_and_sends_no_request(hub, slow, tmp_path, monkeypatch):
+    waits, ask = threading.Event(), asking.grip
+
+    def grip(descriptor: int, *, alone: bool) -> Grip:
+        got = ask(descriptor, alone=alone)
+        if got is Grip.BUSY:
+            waits.set()
+        return got
+
+    monkeypatch.setattr(asking, "grip", grip)
+    settings = Settings.from_env(
+        {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, endpoint=hub.url, cache_dir=tmp_path / "cache"
+    )
+    second: list[Path] = []
+    failures: list[BaseException] = []
+
+    def nobody() -> HubClient:
+        raise AssertionError("the second one needs no client")
+
+    def ask_too() -> None:
+        session = Session(settings, nobody, CacheStore(settings.cache_dir), asker=lambda: "me")
+        try:
+            second.append(session.files(REF, ALL).path("model.safetensors"))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failures.append(error)
+
+    asked: list[threading.Thread] = []
+
+    def client() -> HubClient:
+        if not asked:  # the turn is had, the question not put yet
+            asked.append(in_background(ask_too))
+            assert waits.wait(LIMIT)
+        return connect(settings)
+
+    first = in_background(
+        lambda: Session(settings, client, CacheStore(settings.cache_dir), asker=lambda: "me").files(
+            REF, ALL
+        )
+    )
+    assert slow.half.wait(LIMIT)
+    locked = wait_for_lock(monkeypatch)
+    assert locked.wait(LIMIT)
+    slow.rest.set()
+    first.join(LIMIT)
+    asked[0].join(LIMIT)
+
+    assert not failures
+    assert second[0].read_bytes() == WEIGHTS
+    answered = [r.path for r in hub.requests if r.status < 300]
+    assert len(answered) == 3  # one listing and each file
+
+
+def wait_for_lock(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Tell when somebody waits for a content's lock."""
+    waits, busy = threading.Event(), lock.BlobLock._busy
+
+    def tell(self: lock.BlobLock) -> None:
+        busy(self)
+        waits.set()
+
+    monkeypatch.setattr(lock.BlobLock, "_busy", tell)
+    return waits

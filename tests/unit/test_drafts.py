@@ -33,3 +33,11 @@ def test_a_block_that_fails_before_it_wrote_anything_tells_its_own_error(tmp_pat
     with pytest.raises(ValueError, match="bad"), replacing(str(tmp_path / "x")):
         raise ValueError("bad")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("letter", ["n", "漢"])
+def test_a_name_as_long_as_the_disk_allows_has_a_draft_too(tmp_path: Path, letter: str) -> None:
+    target = tmp_path / (letter * (255 // len(letter.encode())))
+    with replacing(str(target)) as draft:
+        Path(draft).write_text("new")
+    assert target.read_text() == "new"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubloader.resolve import shares
+from hubloader.resolve.crew import _first_connections
 from hubloader.resolve.shares import Share, Shares
 
 MIB = 2**20
@@ -150,3 +151,8 @@ def test_connections_of_a_steady_line_end_together(begins):
 
     assert max(last) - min(last) <= LAST / 20e6 + 0.05
     assert counted <= 3 * len(begins)
+
+
+@pytest.mark.parametrize(("size", "count"), [(32, 4), (91, 5), (256, 8), (50_000, 8)])
+def test_a_large_content_begins_with_more_connections(size, count):
+    assert _first_connections(size * MIB) == count
