@@ -62,10 +62,10 @@ class Loads:
 
     def keep(self, key: object, work: Work, done: Mapping[str, str]) -> None:
         """Remember a load, if its files can be known again at one look."""
-        if work.resolved.failure is not None or work.resolved.piecemeal or not done:
+        if work.resolved.failure is not None or work.resolved.piecemeal:
             return
-        marks = self._store.marks(work.manifest, done)
-        if marks is None or len(done) > _MAX_FILES:
+        marks = self._store.marks(work.manifest, done) if 0 < len(done) <= _MAX_FILES else None
+        if marks is None:
             return
         if len(self._kept) >= _MAX_LOADS or self._files + len(done) > _MAX_FILES:
             self._kept.clear()

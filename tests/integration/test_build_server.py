@@ -519,6 +519,23 @@ def test_sync_brings_the_locked_commit_and_then_asks_nobody(
     assert (refs / "main").read_text() == model["commit"]
 
 
+@pytest.mark.parametrize("gone", ["refs/main", "refs/hubloader/sentiment", ".no_exist"])
+def test_a_sync_with_nothing_to_fetch_notes_again_what_is_gone(
+    run: Run, project: Path, gone: str, tmp_path: Path
+):
+    toml(project)
+    run("sync")
+    (repo,) = tmp_path.glob("home/hub/models--*")
+    before = [path for path in repo.rglob("*") if path.is_relative_to(repo / gone)]
+    assert any(path.is_file() for path in before)
+    move = shutil.rmtree if (repo / gone).is_dir() else os.unlink
+    move(repo / gone)
+
+    assert "was there" in run("sync", "--locked").out
+
+    assert all(path.exists() for path in before)
+
+
 def test_what_two_entries_share_is_counted_once(run: Run, project: Path):
     toml(project, f'[models.a]\nrepo = "{TINY}"\n[models.b]\nrepo = "{TINY}"\nfor = ["torch"]\n')
     run("lock")
