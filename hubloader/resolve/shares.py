@@ -26,7 +26,7 @@ _STRETCHED = 1.5  # times its size that a share may have if it is a connection's
 _HALVED_FROM = 16 * 2**20  # bytes left: what is on its way when half is taken over comes twice
 _LARGEST_SHARE = 64 * 2**20  # bytes: with 16 connections a gigabyte is under way
 _OUTWEIGH = 10  # how many times longer than the wait for its first byte a share's bytes take
-_WORTH_A_REQUEST = 0.2  # seconds that a share still takes: below, it is left to who has it
+_WORTH_A_REQUEST = 0.5  # seconds that a share still takes: below, it is left to who has it
 
 
 @dataclass(eq=False)
