@@ -110,6 +110,7 @@ class HubloaderError(Exception):
     exit_code = 1
     usual_hint: str | None = None  # what to do, where the raiser knows nothing better
     failures: tuple[HubloaderError, ...] = ()
+    answered: int | None = None  # the status of the answer that the error is about
 
     message: str
     hint: str | None

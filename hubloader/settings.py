@@ -32,6 +32,7 @@ __all__ = [
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+_FALSE = frozenset({"0", "OFF", "NO", "FALSE"})
 Durability = Literal["full", "batch", "none"]
 Verify = Literal["size", "always"]
 LogFormat = Literal["text", "json"]
@@ -81,6 +82,13 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
         return text.lower()
 
     return read
+
+
+def _link_mode(text: str) -> str:
+    """A way by its name; or, as HF_HUB_DISABLE_SYMLINKS has it, whether links are to be avoided."""
+    if text.strip().upper() in _TRUE | _FALSE:
+        return "hardlink" if _flag(text) else "auto"
+    return _one_of("auto", "symlink", "hardlink", "copy")(text)
 
 
 def _paths(text: str) -> tuple[Path, ...]:
@@ -190,8 +198,9 @@ class Settings:
         "HUBLOADER_VERIFY", read=_one_of("size", "always"),
     )  # fmt: skip
     link_mode: LinkMode = _setting(
-        "auto", "how a snapshot names a blob: auto, symlink, hardlink, copy",
-        "HUBLOADER_LINK_MODE", read=_one_of("auto", "symlink", "hardlink", "copy"),
+        "auto", "how a snapshot names a blob: auto, symlink, hardlink, copy "
+        "(1 for hardlink, so that no symbolic links are made)",
+        "HUBLOADER_LINK_MODE", "HF_HUB_DISABLE_SYMLINKS", read=_link_mode,
     )  # fmt: skip
     shared_cache: str = _setting(
         "off", "whose files in the cache are believed: off (everyone's), strict (one's own and "

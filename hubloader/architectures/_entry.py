@@ -82,6 +82,7 @@ class Architecture:
             said. A pooler is none: it starts afresh with the warning that a new head gets.
         ignored_unexpected: regular expressions of checkpoint names that mean nothing here, besides
             the buffers that transformers once saved, which hold for all families.
+        passes_over: task -> the same, of that task's model alone: the parts that it does without.
         takes_besides: what a call on torch may give beside the layers' own inputs:
             ``inputs_embeds`` in the place of words, ``position_ids`` in that of the positions that
             a table is asked for; where both are used as they come, as in transformers.
@@ -100,6 +101,7 @@ class Architecture:
     tied: Mapping[str, str] = field(default_factory=dict)
     ignored_missing: tuple[str, ...] = ()
     ignored_unexpected: tuple[str, ...] = ()
+    passes_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     takes_besides: tuple[str, ...] = ()
 
     @property

@@ -21,6 +21,7 @@ from hubloader.architectures._entry import (
     ENCODER,
     QUESTION_ANSWERING,
     SEQUENCE_CLASSIFICATION,
+    TOKEN_CLASSIFICATION,
     Architecture,
 )
 from hubloader.architectures._heads import TokenClassification, heads
@@ -172,6 +173,7 @@ class T5Network(Layer):
         for name in ("wi_0", "wi_1") if c.is_gated else ("wi",):
             setattr(self, name, self.nn.Linear(c.d_model, c.d_ff, bias=False))
         self.wo = self.nn.Linear(c.d_ff, c.d_model, bias=False)
+        self.wo.keeps_float32 = True  # published models' sums are beyond float16
         self.dropout = self.nn.Dropout(c.dropout_rate)
         self.act, self.is_gated = c.act, c.is_gated
 
@@ -181,7 +183,7 @@ class T5Network(Layer):
             inner = activate(self.nn, self.act, self.wi_0(x)) * self.wi_1(x)
         else:
             inner = activate(self.nn, self.act, self.wi(x))
-        return self.wo(self.dropout(inner))
+        return self.wo(self.nn.as_weights(self.dropout(inner), self.wo))
 
     if TYPE_CHECKING:
         wi: Layer
@@ -214,7 +216,7 @@ class T5Part(Layer):
         trace: Trace | None = None,
     ) -> Tensor:
         """X (B, T, d_model), looking at its own or at others' states -> the shape of x."""
-        normed = self.layer_norm(x)
+        normed = self.nn.as_weights(self.layer_norm(x), self.layer_norm)
         if trace is None:
             return x + self.dropout(self.part(normed))
         made = self.part(normed, normed if at is None else at, mask, bias, trace)
@@ -281,7 +283,7 @@ class T5Stack(Layer):
             trace.hidden(x)
             bias = block.bias(x, bias)
             x = block(x, mask, bias, memory, memory_mask, trace)
-        x = self.dropout(self.final_layer_norm(x))
+        x = self.dropout(self.nn.as_weights(self.final_layer_norm(x), self.final_layer_norm))
         trace.hidden(x)
         return x
 
@@ -403,4 +405,5 @@ ARCHITECTURE = Architecture(
     },
     tied=tied_words("transformer"),
     ignored_unexpected=(r"EncDecAttention\.relative_attention_bias\.weight$",),
+    passes_over={TOKEN_CLASSIFICATION: (r"^(transformer\.)?decoder\.",)},
 )

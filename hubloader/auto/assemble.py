@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubloader import notices
-from hubloader.architectures import MASKED_LM
+from hubloader.architectures import ENCODER, MASKED_LM
 from hubloader.auto.names import NameMap, Rules, Source, map_names
 from hubloader.errors import CorruptFile, UnsupportedDtype, WeightsMismatch
 from hubloader.types import LoadReport
@@ -160,7 +160,9 @@ def _rules(architecture: Architecture, task: str | None) -> Rules:
         architecture.splits,
         architecture.tied,
         architecture.ignored_missing,
-        architecture.ignored_unexpected + (_TIED_WORDS if scores_words else ()),
+        architecture.ignored_unexpected
+        + architecture.passes_over.get(task or ENCODER, ())
+        + (_TIED_WORDS if scores_words else ()),
         tuple(sorted(others)),
     )
 

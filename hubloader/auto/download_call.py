@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from hubloader import notices
 from hubloader.auto.pinned import Pin, pin_of
 from hubloader.auto.source import HubArguments, mode_of, session_for, settings_for
 from hubloader.errors import InvalidReference
@@ -21,9 +23,35 @@ if TYPE_CHECKING:
     from hubloader.resolve.plan import Plan
     from hubloader.resolve.progress import Progress
     from hubloader.resolve.session import Session
-    from hubloader.types import Manifest
+    from hubloader.types import Manifest, RepoType
 
-__all__ = ["Call", "into", "understand"]
+__all__ = ["Call", "ignoring_legacy", "into", "kind_of", "understand"]
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+# arguments of huggingface_hub before 1.0, which it takes and ignores: what is the case instead
+_LEGACY = {
+    "proxies": "set HTTPS_PROXY or HTTP_PROXY",
+    "resume_download": "a download always goes on where it stopped",
+    "force_filename": "a file keeps its name of the repository",
+    "local_dir_use_symlinks": "a folder gets files, never links",
+}
+
+
+def ignoring_legacy(function: _F) -> _F:
+    """Let ``function`` be called with huggingface_hub's older arguments: a warning for each.
+
+    Source: huggingface_hub 2.4.0 ``utils/_validators.py`` (smoothly_deprecate_legacy_arguments).
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **keywords: Any) -> Any:
+        for name in _LEGACY.keys() & keywords.keys():
+            if keywords.pop(name) is not None:
+                notices.warn(f"{function.__name__} ignores {name}: {_LEGACY[name]}")
+        return function(*args, **keywords)
+
+    return wrapped  # type: ignore[return-value]  # it takes more, and gives what the function does
 
 
 @dataclass(frozen=True)
@@ -58,6 +86,22 @@ class Call:
         return self.session.wanted(self.ref, purpose, mode=self.mode)
 
 
+def kind_of(repo_type: str | None) -> RepoType:
+    """The type of repository that is meant.
+
+    Raises:
+        InvalidReference: there is no such type.
+
+    """
+    if repo_type is None:
+        return "model"
+    if repo_type not in {"model", "dataset", "space"}:
+        raise InvalidReference(
+            f"{repo_type!r} is no type of repository", hint="give 'model', 'dataset' or 'space'"
+        )
+    return cast("RepoType", repo_type)
+
+
 def understand(
     repo_id: str,
     repo_type: str | None,
@@ -71,12 +115,8 @@ def understand(
         AuthenticationRequired: a token is demanded, and none is stored.
 
     """
-    kind = repo_type or "model"
-    if kind not in {"model", "dataset", "space"}:
-        raise InvalidReference(
-            f"{kind!r} is no type of repository", hint="give 'model', 'dataset' or 'space'"
-        )
-    repo = RepoId.parse(repo_id, kind)  # type: ignore[arg-type]  # it was checked above
+    repo = RepoId.parse(repo_id, kind_of(repo_type))
+    revision = getattr(revision, "resolved", revision)  # huggingface_hub's ResolvedRevision
     if revision is not None:
         check_revision(revision)
     arguments = HubArguments(
@@ -87,8 +127,11 @@ def understand(
         endpoint=options["endpoint"],
     )
     settings = settings_for(arguments)
-    if options.get("max_workers") is not None:
-        settings = replace(settings, max_workers=options["max_workers"])
+    workers = options.get("max_workers")
+    if workers is not None:
+        if workers < 1:
+            raise InvalidReference(f"max_workers is {workers}", hint="give 1 or more, or leave it")
+        settings = replace(settings, max_workers=workers)
     if options["etag_timeout"] is not None and not setting_sources()["refresh_timeout"]:
         settings = replace(settings, refresh_timeout=float(options["etag_timeout"]))
     session = session_for(

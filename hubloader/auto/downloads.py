@@ -17,11 +17,12 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hubloader import notices
-from hubloader.auto.download_call import Call, into, understand
+from hubloader.auto.download_call import Call, ignoring_legacy, into, kind_of, understand
 from hubloader.auto.hub_errors import both, raising_both
 from hubloader.auto.source import HubArguments, session_for, settings_for
-from hubloader.errors import CacheMiss, HubloaderError
+from hubloader.errors import CacheMiss, EntryNotFound, HubloaderError
 from hubloader.names import check_filename, check_revision
+from hubloader.resolve.needs import needs
 from hubloader.resolve.plan import Action
 from hubloader.types import Mode, Purpose, RepoId
 
@@ -81,6 +82,7 @@ def hf_hub_download(
     dry_run: Literal[True],
     **options: Unpack[_Options],
 ) -> DryRunFileInfo: ...
+@ignoring_legacy
 @raising_both
 def hf_hub_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     repo_id: str,
@@ -134,11 +136,16 @@ def hf_hub_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     name = check_filename(f"{subfolder.strip('/')}/{filename}" if subfolder else filename)
     purpose = Purpose(exact=(name,))
     call, folder = into(call, local_dir)
-    if dry_run:
-        return _foretell(call, purpose, folder)[0]
-    if folder is not None:
-        return str(_place(call, purpose, folder)[0])
-    return str(call.files(purpose).path(name))
+    try:
+        if dry_run:
+            return _foretell(call, purpose, folder)[0]
+        if folder is not None:
+            return str(_place(call, purpose, folder)[0])
+        return str(call.files(purpose).path(name))
+    except EntryNotFound as error:
+        if call.mode is Mode.CACHE_ONLY:
+            raise both(error, theirs="LocalEntryNotFoundError") from error.__cause__
+        raise
 
 
 @overload
@@ -149,6 +156,7 @@ def snapshot_download(
 def snapshot_download(
     repo_id: str, *, dry_run: Literal[True], **options: Unpack[_SnapshotOptions]
 ) -> list[DryRunFileInfo]: ...
+@ignoring_legacy
 @raising_both
 def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     repo_id: str,
@@ -212,15 +220,18 @@ def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
             return _foretell(call, purpose, folder)
         except CacheMiss as error:
             raise both(error, theirs="DryRunError") from error.__cause__
-    if folder is not None:
-        _place(call, purpose, folder)
-        return str(folder.path)
     try:
+        if folder is not None:
+            _place(call, purpose, folder)
+            return str(folder.path)
         files = call.files(purpose)
     except CacheMiss as error:
-        raise both(error, snapshot_path=_known_folder(call)) from error.__cause__
+        where = _known_folder(call) if folder is None else _begun(folder, error)
+        raise both(error, snapshot_path=where) from error.__cause__
     _warn_if_unknown(call, files)
     manifest = files.manifest
+    if (purpose.include or purpose.exclude) and not needs(manifest, purpose).wanted:
+        notices.warn(f"no file of {files.describe()} fits the patterns")
     return str(call.session.store.snapshot_path(manifest.repo, manifest.commit))
 
 
@@ -237,6 +248,11 @@ def _known_folder(call: Call) -> str | None:
     if repo is None or commit is None:
         return None
     return str(store.snapshot_path(repo, commit))
+
+
+def _begun(folder: LocalFolder, error: CacheMiss) -> str | None:
+    """The user's folder, where it lacks some of the files."""
+    return str(folder.path) if error.missing and folder.names() else None
 
 
 def _warn_if_unknown(call: Call, files: SnapshotFiles) -> None:
@@ -274,7 +290,11 @@ def _foretell(call: Call, purpose: Purpose, folder: LocalFolder | None) -> list[
         tell(file.filename, cached=file.cached, download=file.action is Action.DOWNLOAD)
         for file in plan.files
     ]
-    return planned + [tell(name, cached=False, download=True) for name in plan.missing]
+    told = planned + [tell(name, cached=False, download=True) for name in plan.missing]
+    lacking = tuple(each.filename for each in told if each.will_download)
+    if lacking and call.mode is Mode.CACHE_ONLY:
+        call.files(Purpose(exact=lacking))  # raises what the call itself would
+    return told
 
 
 def _place(call: Call, purpose: Purpose, folder: LocalFolder) -> list[Path]:
@@ -314,6 +334,7 @@ def _lacking(
     return [name for name in wanted if not folder.is_current(name, manifest.entries[name])]
 
 
+@ignoring_legacy
 @raising_both
 def try_to_load_from_cache(
     repo_id: str,
@@ -333,9 +354,8 @@ def try_to_load_from_cache(
 
     """
     settings = settings_for(HubArguments(cache_dir=cache_dir))
-    kind = repo_type or "model"
     store = session_for(settings, token=False).store
-    repo = RepoId.parse(repo_id, kind)  # type: ignore[arg-type]  # layout refuses other types
+    repo = RepoId.parse(repo_id, kind_of(repo_type))
     check_filename(filename)
     wanted = check_revision(revision or "main")
     commit = store.known_commit(repo, wanted)

@@ -12,7 +12,8 @@ GatedRepository                              GatedRepoError
 AuthenticationRequired, with no answer       LocalTokenNotFoundError
 behind it
 RevisionNotFound                             RevisionNotFoundError
-EntryNotFound                                RemoteEntryNotFoundError
+EntryNotFound                                RemoteEntryNotFoundError; LocalEntryNotFoundError of
+                                             one file while the network is off
 AuthenticationRequired, Forbidden,           HfHubHTTPError
 RateLimited, ServerFailed
 MalformedAnswer, ListingUnavailable          FileMetadataError
@@ -87,14 +88,14 @@ def both(
     pair = next((pair for pair in _PAIRS if isinstance(error, pair[0])), None)
     if pair is None:
         return error
-    theirs, status = theirs or pair[1], pair[2]
+    theirs, status = (theirs, None) if theirs else pair[1:]
     if isinstance(error, errors.AuthenticationRequired) and error.url is None:
         theirs, status = "LocalTokenNotFoundError", None  # token=True, and none is stored
     if snapshot_path is not None and isinstance(error, errors.CacheMiss):
         theirs = "IncompleteSnapshotError"
     state = {**error.__dict__, "filename": error.filename, "snapshot_path": snapshot_path}
     if status is not None:
-        state["answered"] = getattr(error, "status", status)
+        state["answered"] = error.answered or getattr(error, "status", status)
     return _revive(type(error), theirs, error.args, state)
 
 

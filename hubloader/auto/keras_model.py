@@ -19,7 +19,13 @@ from hubloader.auto.outputs import (
     TFSeq2SeqSequenceClassifierOutput,
     TFSequenceClassifierOutput,
 )
-from hubloader.auto.pretrained import OPTIONS, Loads, PretrainedModel, unknown_argument
+from hubloader.auto.pretrained import (
+    OPTIONS,
+    Loads,
+    PretrainedModel,
+    inputs_by_place,
+    unknown_argument,
+)
 from hubloader.auto.saving import save_model
 from hubloader.auto.tasks import EncoderModel, SequenceClassifier
 
@@ -124,8 +130,10 @@ class KerasPretrained:
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers the parameters are."""
-        weights = self.trainable_weights if only_trainable else self.weights  # type: ignore[attr-defined]  # Keras'
-        return sum(int(weight.shape.num_elements() or 0) for weight in map(_value, weights))
+        if not only_trainable:
+            return int(self.module.num_parameters())
+        weights = map(_value, self.trainable_weights)  # type: ignore[attr-defined]  # Keras'
+        return sum(int(weight.shape.num_elements() or 0) for weight in weights)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
         """Write config.json and model.safetensors, with PyTorch's names, into a folder."""
@@ -180,7 +188,8 @@ class KerasPretrained:
         if isinstance(inputs, Mapping):
             named = {**inputs, **named}
         elif inputs is not None:
-            named = {**self._by_place((inputs, *more)), **named}
+            names, model = self.module.positional, type(self).__name__
+            named = {**inputs_by_place(model, names, (inputs, *more)), **named}
         # before Keras, which wraps what is raised inside it
         self._refuse_unknown(named)
         given = {name: value for name, value in named.items() if value is not None}
@@ -189,15 +198,6 @@ class KerasPretrained:
         arrays = {name: _arrays(value) for name, value in given.items()}
         base: Any = super(self.adapter, self)
         return base.__call__(arrays, training=training, **options)
-
-    def _by_place(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        names = self.module.positional
-        if len(values) > len(names):
-            raise TypeError(
-                f"{type(self).__name__} takes {len(names)} inputs by place ({', '.join(names)}), "
-                f"not {len(values)}"
-            )
-        return dict(zip(names, values, strict=False))
 
     def _refuse_unknown(self, named: Mapping[str, Any]) -> None:
         takes = self.module.accepts | OPTIONS | frozenset(self.module.targets)
@@ -275,9 +275,12 @@ def _plain(inputs: Any) -> Any:
 
 
 def _logits(output: Any) -> Any:
-    if isinstance(output, ModelOutput):
-        return output["logits"] if "logits" in output else output[0]
-    return output
+    if not isinstance(output, ModelOutput):
+        return output
+    if "logits" in output:
+        return output["logits"]
+    both = {name: output[name] for name in ("start_logits", "end_logits") if name in output}
+    return both or output[0]
 
 
 def _value(weight: Any) -> Any:

@@ -20,11 +20,12 @@ from hubloader.resolve.telling import sinks_for
 from hubloader.types import Purpose, parse_model_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from hubloader.resolve.plan import FilePlan
     from hubloader.resolve.plan import Plan as FetchPlan
+    from hubloader.resolve.progress import Progress
     from hubloader.resolve.session import Session
     from hubloader.types import Mode, ModelRef, RepoType
 
@@ -32,7 +33,7 @@ __all__ = ["DEFAULT_USES", "USES", "Planned", "PlannedFile", "Prefetched", "plan
 
 USES = ("tokenizer", "torch", "tf", "numpy", "all")
 DEFAULT_USES = ("tokenizer", "torch")
-_OWN_KEYWORDS = ("uses", "include", "exclude", "repo_type", "dry_run")
+_OWN_KEYWORDS = ("uses", "include", "exclude", "repo_type", "dry_run", "progress")
 
 
 @dataclass(frozen=True, slots=True)  # a repository has 100,000
@@ -131,6 +132,7 @@ def prefetch(
     exclude: Iterable[str] | None = None,
     repo_type: RepoType = "model",
     dry_run: bool = False,
+    progress: Callable[[Progress], Any] | None = None,
     **hub: Any,
 ) -> Prefetched:
     """Bring what ``uses`` need of a repository into the cache.
@@ -143,6 +145,8 @@ def prefetch(
         exclude: patterns of files to leave out.
         repo_type: model, dataset or space.
         dry_run: fetch nothing: tell what would be.
+        progress: called with each event of the download, instead of what a terminal or log is
+            told: ``step``, ``filename``, ``done`` of ``size``, ``total_done`` of ``total``.
         **hub: where from, as for ``from_pretrained``: ``revision``, ``cache_dir``, ``token`` …
 
     Raises:
@@ -156,7 +160,8 @@ def prefetch(
     if not dry_run:
         from hubloader.resolve.progress import Fetched  # first use: a download
 
-        came = Fetched(sinks_for(errand.session.settings))
+        told = sinks_for(errand.session.settings) if progress is None else (progress,)
+        came = Fetched(told)
         files = errand.session.files(errand.ref, errand.purpose, mode=errand.mode, progress=came)
         fetched = came.count
         if "tokenizer" in errand.purpose.uses:
@@ -212,14 +217,21 @@ def _understood(
         raise InvalidReference(f"{name!r} is a folder here: there is nothing to fetch")
     purpose = Purpose(
         uses=_uses(uses, include, repo_type),  # type: ignore[arg-type]  # checked there
-        include=None if include is None else tuple(include),
-        exclude=None if exclude is None else tuple(exclude),
+        include=_several(include),
+        exclude=_several(exclude),
         subfolder=arguments.subfolder,
         variant=arguments.variant,
         use_safetensors=arguments.use_safetensors,
     )
     session = session_for(settings, token=arguments.token, proxies=arguments.proxies)
     return _Errand(session, ref, purpose, mode_of(arguments, settings))
+
+
+def _several(given: Iterable[str] | str | None) -> tuple[str, ...] | None:
+    """What was given; a single word is no row of letters."""
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _planned(file: FilePlan) -> PlannedFile:
@@ -237,7 +249,7 @@ def _uses(
     if uses is None:
         by_default = DEFAULT_USES if repo_type == "model" else ("all",)
         return frozenset(by_default if include is None else ())
-    chosen = frozenset(uses)
+    chosen = frozenset(_several(uses) or ())
     unknown = sorted(chosen - set(USES))
     if unknown:
         raise InvalidReference(

@@ -11,6 +11,7 @@ Source: transformers 5.23 ``modeling_utils.py``.
 from __future__ import annotations
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hubloader.auto.assemble import initial_weights
@@ -21,7 +22,7 @@ from hubloader.nn import Trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hubloader.architectures import Architecture
     from hubloader.auto.outputs import ModelOutput
@@ -32,6 +33,7 @@ __all__ = [
     "OPTIONS",
     "Loads",
     "PretrainedModel",
+    "inputs_by_place",
     "unknown_argument",
 ]
 
@@ -84,6 +86,7 @@ class PretrainedModel:
 
     if TYPE_CHECKING:
         nn: ClassVar[Kit]
+        slots: Callable[[], Iterable[Any]]  # numpy's and TensorFlow's layers have them
 
     architecture: ClassVar[Architecture]
     task: ClassVar[str]
@@ -108,7 +111,7 @@ class PretrainedModel:
             self.nn.load(self, initial_weights(shapes, spread, norms), dtype="float32")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Note, once per class, what the layer's own ``forward`` takes."""
+        """Note, once per class, what the layer's own ``forward`` takes, and show it."""
         super().__init_subclass__(**keywords)
         origin = vars(cls).get("origin")
         if origin is not None:
@@ -116,6 +119,7 @@ class PretrainedModel:
             inputs = [p for name, p in taken.items() if name not in {"self", "trace"}]
             cls.positional = tuple(p.name for p in inputs if p.kind is not p.KEYWORD_ONLY)
             cls.accepts = frozenset(p.name for p in inputs)
+            cls.forward = _shown(cls)  # type: ignore[attr-defined]  # the task's mixin has it
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **keywords: Any) -> Any:
@@ -146,9 +150,9 @@ class PretrainedModel:
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers the parameters are."""
         del only_trainable  # nothing is frozen here
-        shapes = self.nn.parameters(self)
-        twice = shared_twice(self, shapes)
-        return sum(_product(shape) for name, shape in shapes.items() if name not in twice)
+        trained = {slot.name: slot.shape for slot in self.slots() if slot.trained}
+        twice = shared_twice(self, trained)
+        return sum(math.prod(shape) for name, shape in trained.items() if name not in twice)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
         """Write config.json and model.safetensors, with PyTorch's names, into a folder."""
@@ -203,6 +207,51 @@ def _kept(trace: Trace, prefix: str = "") -> dict[str, Any]:
     }
 
 
+def _shown(cls: type[Any]) -> Any:
+    """A class's call, with the layer's own inputs by place and by name, and the task's labels.
+
+    transformers' Trainer keeps of a data set what it finds in this signature, and takes what is
+    called a label there to be one.
+    """
+    computes, by_place = cls.forward, cls.positional
+
+    def forward(self: Any, *values: Any, **named: Any) -> Any:
+        return computes(self, **inputs_by_place(cls.__name__, by_place, values), **named)
+
+    kinds = inspect.Parameter
+    places = [
+        kinds("self", kinds.POSITIONAL_OR_KEYWORD),
+        *(kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in by_place),
+    ]
+    own = sorted(cls.accepts.difference(by_place, cls.targets))
+    besides = (*own, *cls.targets, *sorted(OPTIONS))  # labels in the order that makes them a pair
+    names = [kinds(name, kinds.KEYWORD_ONLY, default=None) for name in besides]
+    others = kinds("others", kinds.VAR_KEYWORD)
+    signature = inspect.Signature([*places, *names, others])
+    forward.__signature__ = signature  # type: ignore[attr-defined]  # may be set
+    forward.__doc__ = computes.__doc__
+    return forward
+
+
+def inputs_by_place(model: str, names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Name what a model was given without names; what is None at the end may be of any place.
+
+    Args:
+        model: its class's name.
+        names: those of its inputs, in order.
+        values: what it was given.
+
+    Raises:
+        TypeError: more than it takes.
+
+    """
+    if any(value is not None for value in values[len(names) :]):
+        raise TypeError(
+            f"{model} takes {len(names)} inputs by place ({', '.join(names)}), not {len(values)}"
+        )
+    return dict(zip(names, values, strict=False))
+
+
 def unknown_argument(model: str, name: str, accepts: Iterable[str]) -> TypeError:
     """The error of a model that was called with something it does not take.
 
@@ -215,10 +264,3 @@ def unknown_argument(model: str, name: str, accepts: Iterable[str]) -> TypeError
     known = sorted({*accepts, *OPTIONS, "labels"})
     end = suggestion(name, known, otherwise=f"; it takes {', '.join(known)}")
     return TypeError(f"{model} does not take {name!r}{end}")
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total

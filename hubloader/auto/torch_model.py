@@ -56,12 +56,17 @@ class TorchModel(PretrainedModel):
         return getattr(self, self.base_model_prefix, self)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the parameters are, those of all or of the trained ones."""
-        left_out = self.get_input_embeddings().weight if exclude_embeddings else None
+        """How many numbers the parameters are, those of all or of the trained ones.
+
+        ``exclude_embeddings`` leaves out tables, those of positions too.
+        """
+        kind: Any = self.nn.Embedding
+        tables = [m for m in self.modules() if exclude_embeddings and isinstance(m, kind)]
+        left_out = {id(table.weight) for table in tables}
         chosen = (
             p
             for p in self.parameters()
-            if p is not left_out and (p.requires_grad or not only_trainable)
+            if id(p) not in left_out and (p.requires_grad or not only_trainable)
         )
         return sum(p.numel() for p in chosen)
 
@@ -125,7 +130,7 @@ class TorchModel(PretrainedModel):
         return table
 
     def get_output_embeddings(self) -> None:
-        """There are none: nothing here predicts words."""
+        """There are none: what scores masked words is the table of words, or part of a head."""
 
     def can_generate(self) -> bool:
         """Nothing here writes text."""

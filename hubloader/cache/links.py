@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from hubloader.cache import disk
 from hubloader.cache.reading import leads_to, points_at
@@ -33,7 +33,8 @@ class Linker:
     """Makes pointers.
 
     Args:
-        mode: the way; ``auto`` takes the first of symlink, hardlink, copy that works.
+        mode: the way; ``auto`` takes the first of symlink, hardlink, copy that works, and
+            ``hardlink`` copies where the file system has none.
 
     """
 
@@ -71,12 +72,13 @@ class Linker:
         return [*changed, os.path.dirname(pointer)]
 
     def _way(self, layout: RepoLayout) -> _Way:
-        if self.mode != "auto":
-            return self.mode
+        if self.mode in {"symlink", "copy"}:
+            return cast("_Way", self.mode)
+        ways: tuple[_Way, ...] = ("symlink", "hardlink") if self.mode == "auto" else ("hardlink",)
         with self._guard:
             way = self._ways.get(layout.folder)
             if way is None:
-                way = self._ways[layout.folder] = _probe(layout.tmp)
+                way = self._ways[layout.folder] = _probe(layout.tmp, ways)
             return way
 
 
@@ -97,11 +99,10 @@ def _remove_planted_folders(layout: RepoLayout, pointer: str) -> None:
         folder = os.path.dirname(folder)
 
 
-def _probe(folder: str) -> _Way:
-    """Find out what ``folder``'s file system can do, by doing it."""
+def _probe(folder: str, ways: tuple[_Way, ...]) -> _Way:
+    """Find out which of ``ways`` ``folder``'s file system has, by trying; else it is a copy."""
     target = os.path.join(folder, disk.draft_name())
     os.close(disk.in_folder(folder, lambda: disk.create(target)))
-    ways: tuple[_Way, ...] = ("symlink", "hardlink")
     try:
         for way in ways:
             draft = os.path.join(folder, disk.draft_name())

@@ -123,6 +123,7 @@ def failure(
         error = _of_code(code, said, asked) or _of_status(status, said, url, asked)
     if isinstance(error, AccessDenied):
         error.said = said
+    error.answered = status
     error.url = shown(url)
     error.request_id = headers.get(REQUEST_ID)
     return error

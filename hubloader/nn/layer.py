@@ -226,6 +226,15 @@ class Kit(Ops):
         """Where nothing is noted for gradients; outside of training frameworks: nothing special."""
         return contextlib.nullcontext()
 
+    def as_weights(self, x: Tensor, layer: Any) -> Tensor:
+        """To the dtype of a layer's weights, where one is wider than the others of its model.
+
+        A linear layer whose ``keeps_float32`` is true is loaded in float32 where the model is in
+        float16, whose range its sums would leave; on PyTorch alone.
+        """
+        del layer
+        return x
+
     def register(self, mapping: type[Any]) -> None:
         """Let the framework look into a dictionary type of ours, made of its items, as into dict.
 

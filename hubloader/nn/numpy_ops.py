@@ -165,8 +165,12 @@ class NumpyOps(Ops):
     # --- losses ---------------------------------------------------------------------------------
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        kept = labels != -100
+        if labels.shape != logits.shape[:1]:
+            raise ValueError(f"{labels.size} labels do not fit {len(logits)} rows of logits")
+        kept, logits = labels != -100, float32(logits)
         rows, columns = np.flatnonzero(kept), labels[kept]
+        if columns.size and not (columns.min() >= 0 and columns.max() < logits.shape[-1]):
+            raise IndexError(f"a label is neither -100 nor between 0 and {logits.shape[-1] - 1}")
         top = logits.max(-1, keepdims=True)
         log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(-1))
         return (log_sum[rows] - logits[rows, columns]).mean()

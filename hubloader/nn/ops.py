@@ -208,7 +208,10 @@ class Ops(ABC):
 
     @abstractmethod
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean over rows: logits (N, C), int labels (N,), of which -100 count nothing."""
+        """Mean over rows: logits (N, C), int labels (N,), of which -100 count nothing.
+
+        In float32 at the least, whatever the logits are.
+        """
 
     @abstractmethod
     def mse(self, values: Tensor, targets: Tensor) -> Tensor:

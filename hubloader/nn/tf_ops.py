@@ -170,6 +170,8 @@ class TensorFlowOps(Ops):
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         counted = labels != -100
+        if logits.dtype in {tf.float16, tf.bfloat16}:
+            logits = tf.cast(logits, tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
             tf.where(counted, labels, tf.zeros_like(labels)), logits
         )

@@ -82,6 +82,7 @@ class TorchKit(TorchOps, Kit):
         shapes = self.parameters(module)
         wanted = None if dtype is None else getattr(torch, dtype)
         device = torch.get_default_device() if device is None else device
+        kept = _kept_wide(module) if wanted == torch.float16 else frozenset()
         values: dict[str, Any] = {}
         mismatched = []
         own = {name: id(value) for name, value in module.state_dict(keep_vars=True).items()}
@@ -93,7 +94,7 @@ class TorchKit(TorchOps, Kit):
                 continue
             tensor = tensors[name]
             if tuple(tensor.shape) == shapes[name]:
-                values[name] = _native(tensor, wanted).to(device)
+                values[name] = _native(tensor, torch.float32 if name in kept else wanted).to(device)
             else:
                 mismatched.append((name, tuple(tensor.shape), shapes[name]))
         module.load_state_dict(values, strict=False, assign=True)
@@ -202,6 +203,9 @@ class TorchKit(TorchOps, Kit):
                 if options is not None:
                     layer.forward = Recomputed(layer, layer.forward, dict(options))
 
+    def as_weights(self, x: Any, layer: Any) -> Any:
+        return x.to(layer.weight.dtype)
+
     def register(self, mapping: type[Any]) -> None:
         # torch.export and DataParallel look into registered types only
         with _REGISTERING:
@@ -214,6 +218,12 @@ class TorchKit(TorchOps, Kit):
                 )
                 # torch.jit.trace would make a script class of it, where it may see a dictionary
                 torch.jit.ignore(mapping)  # type: ignore[no-untyped-call]  # torch's
+
+
+def _kept_wide(module: Any) -> frozenset[str]:
+    """Names of what stays in float32 in a model in float16."""
+    layers = ((n, m) for n, m in module.named_modules() if getattr(m, "keeps_float32", False))
+    return frozenset(f"{name}.{own}" for name, m in layers for own, _ in m.named_parameters())
 
 
 def _native(tensor: Any, dtype: torch.dtype | None) -> torch.Tensor:

@@ -171,7 +171,8 @@ class TorchOps(Ops):
     # --- losses ---------------------------------------------------------------------------------
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, labels)
+        half = logits.dtype in {torch.float16, torch.bfloat16}
+        return functional.cross_entropy(logits.float() if half else logits, labels)
 
     def mse(self, values: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(values, targets)

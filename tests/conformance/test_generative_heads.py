@@ -134,6 +134,18 @@ def test_a_bare_models_checkpoint_gets_a_new_head(made, family, task):
     assert model(IDS, MASK)
 
 
+@pytest.mark.parametrize("cls", ["AutoModelForSeq2SeqLM", "AutoModelForSequenceClassification"])
+@pytest.mark.filterwarnings("ignore:.*made new")
+def test_a_classifier_of_tokens_does_without_t5s_decoder_and_says_nothing(made, cls):
+    _, folder = made("t5", TOKEN_CLASSIFICATION, cls)
+    _, theirs = transformers.T5ForTokenClassification.from_pretrained(
+        folder, output_loading_info=True
+    )
+    _, ours = hubloader.NpT5ForTokenClassification.from_pretrained(folder, output_loading_info=True)
+    assert ours["unexpected_keys"] == set(theirs["unexpected_keys"])
+    assert ours["missing_keys"] == set(theirs["missing_keys"])
+
+
 HEAD_NAMES = ("score.", "classifier.", "qa_outputs.")
 
 
@@ -210,6 +222,42 @@ def test_a_token_classifiers_dropout_is_that_of_transformers(made, family):
         assert ours.dropout.p == theirs.dropout.p
 
 
+@pytest.mark.parametrize(
+    ("family", "task"), [("gpt2", TOKEN_CLASSIFICATION), *ONE_OF_EACH[1:2], ("bart", MASKED_LM)]
+)
+def test_the_trainer_of_transformers_trains_and_evaluates_a_head(made, family, task, tmp_path):
+    theirs, folder = made(family, task)
+    rows = [{name: value[i] for name, value in given(task).items()} for i in range(len(IDS))]
+    losses, predictions = [], []
+    for model in (theirs, facade(task).from_pretrained(folder)):
+        trainer = transformers.Trainer(
+            model.eval(),
+            transformers.TrainingArguments(
+                str(tmp_path / "out"), max_steps=1, report_to=[], save_strategy="no", use_cpu=True
+            ),
+            train_dataset=rows,
+        )
+        losses.append(trainer.evaluate(rows)["eval_loss"])
+        predictions.append(trainer.predict(rows).label_ids)
+        assert trainer.train().training_loss > 0
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    np.testing.assert_array_equal(predictions[1], predictions[0])  # beginnings before ends
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_a_decoder_is_given_its_text_by_place(made, backend):
+    theirs, folder = made("bart", MASKED_LM)
+    ours = facade(MASKED_LM, backend).from_pretrained(folder)
+    texts = [IDS, MASK, IDS[:, :3]]
+    native = [torch.tensor(text) for text in texts]
+    given = native if backend == "torch" else texts
+    with torch.no_grad():
+        found = ours(*given, None, None).logits  # what is None may be of any place
+        np.testing.assert_allclose(found, theirs(*native, use_cache=False).logits, atol=1e-5)
+    with pytest.raises(TypeError, match="takes 4 inputs by place"):
+        ours(*given, *given)
+
+
 # --- masked words of an encoder and a decoder ---------------------------------------------------
 
 
@@ -237,6 +285,10 @@ def test_biases_of_words_are_loaded_and_saved_and_left_as_they_are_by_training(m
 
     assert "final_logits_bias" not in dict(ours.named_parameters())
     assert ours.num_parameters() == theirs.num_parameters()
+    mapped = hubloader.NpBartForConditionalGeneration.from_pretrained(folder)
+    assert mapped.num_parameters() == theirs.num_parameters()
+    but_tables = {"exclude_embeddings": True}
+    assert ours.num_parameters(**but_tables) == theirs.num_parameters(**but_tables)
     optimizer = torch.optim.SGD(ours.parameters(), lr=1.0)
     ours(**given(MASKED_LM)).loss.backward()
     optimizer.step()
@@ -249,10 +301,12 @@ def test_biases_of_words_are_loaded_and_saved_and_left_as_they_are_by_training(m
 
 @pytest.mark.tensorflow
 def test_keras_leaves_biases_of_words_as_they_are(made):
-    _, folder = made("bart", MASKED_LM)
+    theirs, folder = made("bart", MASKED_LM)
     ours = hubloader.TFBartForConditionalGeneration.from_pretrained(folder)
 
     assert [w.name for w in ours.non_trainable_weights] == ["final_logits_bias"]
+    assert ours.num_parameters() == theirs.num_parameters()
+    assert ours.num_parameters(only_trainable=True) == theirs.num_parameters()
 
 
 @pytest.mark.parametrize("family", ["bart", "mbart"])
@@ -269,6 +323,25 @@ def test_a_table_of_its_own_may_score_words(made, family):
     assert "lm_head.weight" in dict(ours.named_parameters())
     with torch.no_grad():
         same(ours(**given(MASKED_LM)), theirs(**given(MASKED_LM), use_cache=False))
+
+
+@pytest.mark.tensorflow
+def test_keras_fits_answers_to_both_ends_by_name(made):
+    import keras
+
+    theirs, folder = made("gpt2", QUESTION_ANSWERING)
+    model = facade(QUESTION_ANSWERING, "tf").from_pretrained(folder)
+    ends = {"start_logits": np.array([1, 0, 2]), "end_logits": np.array([3, 1, 2])}
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    texts = {"input_ids": IDS, "attention_mask": MASK}
+    told = {name.replace("logits", "positions"): torch.tensor(x) for name, x in ends.items()}
+    with torch.no_grad():
+        native = {name: torch.tensor(value) for name, value in texts.items()}
+        expected = 2 * float(theirs(**native, **told).loss)  # Keras adds, transformers averages
+    before = model.evaluate(texts, ends, verbose=0)  # of both, of each
+    assert before[0] == pytest.approx(expected, abs=1e-4)
+    model.fit(texts, ends, epochs=3, verbose=0)
+    assert model.evaluate(texts, ends, verbose=0)[0] < expected
 
 
 @pytest.mark.tensorflow

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import test_architectures as suite
 
+import hubloader
 from hubloader.architectures import (
     ENCODER,
     MASKED_LM,
@@ -142,6 +143,14 @@ def test_every_head_that_transformers_has_of_a_family_is_here_by_its_name(family
     assert {task: names.get(task) for task in theirs} == {
         task: cls.__name__ for task, cls in theirs.items()
     }
+
+
+def test_what_is_called_a_label_is_what_transformers_trainer_takes_for_one():
+    from transformers.utils.generic import find_labels
+
+    names = [name for family in supported() for name in find(family).class_names.values()]
+    theirs = {name: find_labels(getattr(transformers, name)) for name in names}
+    assert {name: find_labels(getattr(hubloader, name)) for name in names} == theirs
 
 
 @pytest.mark.parametrize(("family", "task"), CASES)

@@ -148,7 +148,7 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
 NOT_OPS = {
     *("bind", "make", "stack", "build", "load", "parameters", "export", "buffer", "train"),
     *("weight", "unembed"),
-    *("arrays", "holds_values", "inference", "register"),
+    *("arrays", "holds_values", "inference", "register", "as_weights"),
 }
 
 
@@ -199,6 +199,26 @@ def test_cross_entropy_does_not_count_minus_100(kit):
     logits, labels = native(kit, X[:, 0]), native(kit, np.array([3, -100]))
     expected = -np.log(softmax(X[:1, 0].astype(float))[0, 3])
     assert plain(kit.cross_entropy(logits, labels)) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_cross_entropy_of_half_precision_is_taken_in_float32(kit):
+    half = X[:, 0].astype(np.float16)
+    expected = -np.log(softmax(half.astype(float))[[0, 1], [3, 6]]).mean()
+    found = plain(kit.cross_entropy(native(kit, half), native(kit, np.array([3, 6]))))
+    assert found.dtype == np.float32
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_label_outside_of_the_classes_is_an_error(kit):
+    for wrong in (-1, X.shape[-1]):
+        with pytest.raises(Exception, match=f"{wrong}|between 0 and {X.shape[-1] - 1}"):
+            plain(kit.cross_entropy(native(kit, X[:, 0]), native(kit, np.array([3, wrong]))))
+
+
+def test_labels_are_as_many_as_the_rows_they_are_for(kit):
+    few = native(kit, np.array([3]))
+    with pytest.raises(Exception, match=r"(?i)batch_size|rows|incompatible|dimension"):
+        plain(kit.cross_entropy(native(kit, X[:, 0]), few))
 
 
 class Everything(Layer):

@@ -360,11 +360,73 @@ def test_an_error_is_caught_by_either_librarys_class(hub, call, ours, other):
     assert str(again) == str(mine.value)
 
 
+def test_one_file_that_is_known_to_be_absent_is_a_local_miss_while_the_network_is_off(hub):
+    snapshot_download(NAME)
+
+    with pytest.raises(theirs.LocalEntryNotFoundError) as failure:
+        hf_hub_download(NAME, "nothing.json", local_files_only=True)
+
+    assert isinstance(failure.value, errors.EntryNotFound)
+
+
+@pytest.mark.parametrize("into_folder", [False, True])
+def test_offline_nothing_is_foretold_that_cannot_be_fetched(hub, tmp_path, into_folder):
+    where = {"local_dir": tmp_path / "mine"} if into_folder else {}
+    hf_hub_download(NAME, "config.json", **where)
+    offline = {"local_files_only": True, "dry_run": True, **where}
+
+    assert not hf_hub_download(NAME, "config.json", **offline).will_download
+    with pytest.raises(theirs.LocalEntryNotFoundError):
+        hf_hub_download(NAME, "README.md", **offline)
+    with pytest.raises(theirs.DryRunError):
+        snapshot_download(NAME, **offline)
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_snapshot_without_a_connection_is_refused(hub, workers):
+    with pytest.raises(ValueError, match="max_workers"):
+        snapshot_download(NAME, max_workers=workers)
+
+
+@pytest.mark.parametrize("look", [hf_hub_download, try_to_load_from_cache])
+@pytest.mark.parametrize("kind", ["models", ""])
+def test_a_type_that_is_none_is_refused(hub, look, kind):
+    with pytest.raises(errors.InvalidReference, match="no type of repository"):
+        look(NAME, "config.json", repo_type=kind)
+
+
+@pytest.mark.parametrize(
+    "older", ["proxies", "resume_download", "force_filename", "local_dir_use_symlinks"]
+)
+def test_older_arguments_are_ignored_with_a_warning_as_by_huggingface_hub(hub, older):
+    with pytest.warns(UserWarning, match=f"hf_hub_download ignores {older}"):
+        path = hf_hub_download(NAME, "config.json", **{older: {"http": "http://127.0.0.1:1"}})
+
+    assert try_to_load_from_cache(NAME, "config.json", **{older: None}) == path
+
+
+def test_a_revision_that_huggingface_hub_resolved_is_not_asked_about_again(hub):
+    commit = Path(snapshot_download(NAME)).name
+    known = huggingface_hub.HfApi(endpoint=hub.url).resolve_revision(NAME)
+    source._SESSIONS.clear()
+    hub.forget()
+
+    path = hf_hub_download(NAME, "config.json", revision=known)
+
+    assert Path(path).parent.name == commit
+    assert not hub.requests
+
+
+def test_patterns_that_no_file_fits_are_warned_about(hub):
+    with pytest.warns(UserWarning, match="fits the patterns"):
+        snapshot_download(NAME, allow_patterns="*.jsonl")
+
+
 def test_an_http_error_has_the_response_that_callers_look_at(hub):
     with pytest.raises(theirs.HfHubHTTPError) as failure:
         hf_hub_download("org/nobody", "config.json")
 
-    assert failure.value.response.status_code == 404
+    assert failure.value.response.status_code == 401  # what the Hub says to those it does not know
     assert failure.value.request.method == "GET"
 
 
@@ -376,6 +438,17 @@ def test_a_snapshot_that_is_not_whole_offline_says_where_it_is(hub):
 
     assert failure.value.snapshot_path == str(Path(path).parent)
     assert set(failure.value.missing) == set(FILES) - {"config.json"}
+
+
+def test_a_folder_that_is_not_whole_offline_is_named(hub, tmp_path):
+    folder = tmp_path / "mine"
+    snapshot_download(NAME, local_dir=folder)
+    (folder / "config.json").unlink()
+
+    with pytest.raises(theirs.IncompleteSnapshotError) as failure:
+        snapshot_download(NAME, local_dir=folder, local_files_only=True)
+
+    assert failure.value.snapshot_path == str(folder)
 
 
 def test_headers_and_user_agent_reach_the_endpoint(hub):

@@ -8,6 +8,7 @@ import pytest
 from hubloader.auto.prefetch import plan, prefetch
 from hubloader.errors import EntryNotFound, InvalidReference
 from hubloader.mirror import MirrorServer
+from hubloader.resolve.progress import Progress, Step
 from hubloader.settings import Settings
 
 TINY = "fixtures/bert-tiny-sentiment"
@@ -63,6 +64,27 @@ def test_what_is_there_is_not_fetched_again(server: MirrorServer) -> None:
 
     assert (again.files, again.fetched_bytes) == (first.files, 0)
     assert server.requests == ()
+
+
+def test_a_program_is_told_of_each_step_and_the_terminal_is_not(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
+    events: list[Progress] = []
+
+    brought = prefetch(TINY, progress=events.append)
+
+    done = {event.filename for event in events if event.step is Step.DONE}
+    assert done == set(brought.files)
+    assert (events[0].step, events[-1].step) == (Step.BEGIN, Step.END)
+    assert events[-1].total_done == events[-1].total == brought.fetched_bytes
+    assert capfd.readouterr().err == ""
+
+
+def test_one_use_and_one_pattern_may_be_given_as_they_are() -> None:
+    assert plan(TINY, uses="tokenizer") == plan(TINY, uses=["tokenizer"])
+    assert plan(TINY, include="*.md") == plan(TINY, include=["*.md"])
+    assert plan(TINY, uses="all", exclude="*.md") == plan(TINY, uses=["all"], exclude=["*.md"])
 
 
 def test_patterns_stand_in_place_of_uses_or_beside_them() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
-from hubloader.cache import CacheStore, links
+from hubloader.cache import CacheStore
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.links import Linker
 from hubloader.cache.reading import points_at
@@ -86,7 +87,21 @@ def test_the_way_is_found_by_trying(layout, monkeypatch, broken, way):
         "hardlink" if os.stat(pointer).st_ino == os.stat(blob).st_ino and found == "copy" else found
     )
     assert found == way
-    assert links._probe(layout.tmp) == way
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_hard_links_are_copies_where_there_are_none_and_never_symbolic(layout, monkeypatch, broken):
+    def no(*_args, **_options):
+        raise OSError(errno.EPERM, "not here")
+
+    if broken:
+        monkeypatch.setattr(os, "link", no)
+    blob, pointer = blob_with(layout, b"x", "aa" * 20), layout.pointer(COMMIT, "b.txt")
+    Linker("hardlink").make(layout, blob, pointer)
+
+    assert not os.path.islink(pointer)
+    assert Path(pointer).read_bytes() == b"x"
+    assert (os.stat(pointer).st_ino == os.stat(blob).st_ino) is not broken
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -42,6 +42,13 @@ def test_flags_are_what_huggingface_hub_takes_for_true(text: str):
     assert Settings.from_env({"TRANSFORMERS_OFFLINE": text}).offline
 
 
+@pytest.mark.parametrize(("text", "mode"), [("1", "hardlink"), ("true", "hardlink"), ("0", "auto")])
+def test_symbolic_links_are_avoided_as_huggingface_hub_is_told(text: str, mode: str):
+    assert Settings.from_env({"HF_HUB_DISABLE_SYMLINKS": text}).link_mode == mode
+    own = {"HF_HUB_DISABLE_SYMLINKS": text, "HUBLOADER_LINK_MODE": "copy"}
+    assert Settings.from_env(own).link_mode == "copy"
+
+
 def test_an_argument_wins_over_the_environment():
     env = {"HF_ENDPOINT": "http://mirror/hub/"}
 
