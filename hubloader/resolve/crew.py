@@ -1,14 +1,16 @@
 """The connections of one large content: as many as help.
 
-A few begin, and more are added for as long as the last ones made it faster. What each of them
-brings is decided in ``shares.py``, how it is brought in ``transfer.py``.
+A few begin, and more are added for as long as they help (``growth.py``). What each of them brings
+is decided in ``shares.py``, how it is brought in ``transfer.py``.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
+from hubloader.resolve.growth import Growth
 from hubloader.resolve.shares import Shares
 
 if TYPE_CHECKING:
@@ -17,12 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-_FIRST_CONNECTIONS = 4  # at least
-_MANY_FIRST = 8  # at most: a server that likes few is not met by many
-_EACH = 16 * 2**20  # bytes for each of the first ones
+_FIRST_CONNECTIONS = 4
 _MOST_CONNECTIONS = 16  # what aria2 uses at most to one host
 _LOOK_EVERY = 0.05  # seconds between two decisions about more connections
-_WORTH_IT = 1.1  # the rate has to grow by a tenth for still more connections
 _GRACE = 0.5  # seconds that connections get to end after an interrupt
 
 
@@ -40,7 +39,7 @@ class Crew:
     def run(self) -> None:
         """Bring everything; raises the first failure, when every connection has ended."""
         try:
-            self._add(_first_connections(self._shares.left))
+            self._add(_FIRST_CONNECTIONS)
             self._watch()
         except BaseException:  # KeyboardInterrupt above all
             # the writer is put down next: nobody may still be writing then
@@ -52,18 +51,12 @@ class Crew:
             raise self._failures[0]
 
     def _watch(self) -> None:
-        """Add connections for as long as the last ones made it faster."""
+        """Add connections for as long as they help."""
         line, writer = self._transfer.line, self._transfer.writer
-        best, seen, when = 0.0, writer.received, line.clock()
+        growth = Growth(line.clock(), writer.received, time.process_time())
         while self._busy():
-            now, received = line.clock(), writer.received
-            if not best and received == seen:
-                when = now  # the wait for a first byte says nothing of the rate
-                continue
-            rate = (received - seen) / max(now - when, 1e-9)
-            if rate > best * _WORTH_IT:  # else the last ones brought nothing: no more
+            if growth.helps(line.clock(), writer.received, time.process_time()):
                 self._add(self._working)
-            best, seen, when = max(best, rate), received, now
 
     def _add(self, count: int) -> None:
         with self._changed:
@@ -99,7 +92,3 @@ class Crew:
     def _done(self, share: Share) -> None:
         with self._changed:
             self._shares.done(share, self._transfer.line.clock())
-
-
-def _first_connections(size: int) -> int:
-    return min(_MANY_FIRST, max(_FIRST_CONNECTIONS, size // _EACH))

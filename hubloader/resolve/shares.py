@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Share", "Shares"]
 
 _FIRST_SHARE = 8 * 2**20  # bytes of a share while nothing is known
-_SMALLEST_SHARE = 8 * 2**20  # bytes worth a request
+_SMALLEST_SHARE = 16 * 2**20  # bytes worth a request
 _LAST_SHARE = 2 * 2**20  # bytes worth one where they make all connections end together
 _STRETCHED = 1.5  # times its size that a share may have if it is a connection's last one then
 _HALVED_FROM = 16 * 2**20  # bytes left: what is on its way when half is taken over comes twice
@@ -71,11 +71,6 @@ class Shares:
         self._left = sum(end - start for start, end in self._untaken)
         self._under_way: list[Share] = []
         self._size = _FIRST_SHARE
-
-    @property
-    def left(self) -> int:
-        """Bytes that nobody has taken yet."""
-        return self._left
 
     def take(self, now: float, working: int) -> Share | None:
         """A share nobody works on, or half of what the slowest has left; None: nothing is left.
