@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["LoggedRequest", "MirrorServer"]
 
 _STOP_TIMEOUT = 5.0  # seconds that running answers get when the server stops
+_BACKLOG = 512  # connections that may wait to be taken: many processes begin at once
 _ACCESS_FORMAT = '%a "%r" %s %b %Tfs'
 
 
@@ -199,7 +200,7 @@ class MirrorServer:
         try:
             for runner, bound in zip(runners, self._sockets, strict=True):
                 await runner.setup()
-                await web.SockSite(runner, bound).start()
+                await web.SockSite(runner, bound, backlog=_BACKLOG).start()
             if signals:
                 with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
                     for number in (signal.SIGINT, signal.SIGTERM):
@@ -238,7 +239,7 @@ def _logged(request: web.Request, status: int, origin: Literal["hub", "content"]
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=512)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         if error.errno is None:
             raise

@@ -7,6 +7,7 @@ huggingface_hub's own client is among them.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import random
 import signal
@@ -21,11 +22,16 @@ from hubloader.cache.audit import FaultKind, audit_cache
 from hubloader.cache.prune import carry_out, choose
 from hubloader.cache.report import scan
 from hubloader.errors import CacheMiss
+from hubloader.resolve.engine import Engine
+from hubloader.resolve.plan import Plan
+from hubloader.resolve.progress import Tracker
+from hubloader.types import CachedFile
 
 NAME = "org/model"
 ROLES = ("fetch", "fetch", "load", "load", "load", "prune", "verify", "huggingface_hub")
 GOOD, MISSED, WRONG = 0, 3, 1
 _READS_TOLD = 4
+_SLOWEST = 300.0  # seconds that one process may take to its plan, on a busy machine
 
 
 class Race:
@@ -72,12 +78,18 @@ class Race:
         self._wait()
 
     def fetch_together(self, processes: int) -> None:
-        """Have so many processes fetch the same repository at the same moment."""
-        gate = os.pipe()
+        """Have so many processes fetch the same repository: none begins until all have planned."""
+        os.environ["HUBLOADER_LOCK_TIMEOUT"] = "120"  # nobody is stopped here, only slow
+        meeting = multiprocessing.get_context("fork").Barrier(processes)
+        carry_out_plan = Engine.carry_out
+
+        def met(engine: Engine, plan: Plan, tracker: Tracker) -> dict[str, CachedFile]:
+            meeting.wait(_SLOWEST)
+            return carry_out_plan(engine, plan, tracker)
+
+        Engine.carry_out = met  # type: ignore[method-assign]
         for _ in range(processes):
-            self._start("fetch", gate)
-        for end in gate:
-            os.close(end)  # the last writer is gone: all who wait at the gate go
+            self._start("fetch")
         self._wait()
 
     def read(self, reads: int, processes: int) -> None:
@@ -100,7 +112,7 @@ class Race:
         """Files that were read and found right, by all processes."""
         return os.stat(self._tally).st_size * _READS_TOLD
 
-    def _start(self, role: str, gate: tuple[int, int] | None = None) -> None:
+    def _start(self, role: str) -> None:
         seed = self._random.random()
         pid = os.fork()
         if pid:
@@ -108,9 +120,6 @@ class Race:
             return
         status = WRONG
         try:
-            if gate is not None:
-                os.close(gate[1])
-                os.read(gate[0], 1)
             status = _ROLES[role](self, random.Random(seed))
         except BaseException:  # noqa: BLE001 - told in the log, and by the status
             text = f"{role}\n{traceback.format_exc()}"
