@@ -11,7 +11,7 @@ from hubloader.cli._report import emit
 from hubloader.cli._text import table
 
 if TYPE_CHECKING:
-    from hubloader.auto.pipeline import TextClassificationPipeline
+    from hubloader.auto.pipeline_texts import TextClassificationPipeline
 
 _NO_LIMIT = 10**20  # a model_max_length above this means that nobody set one
 _WORDS = {"np": "np", "pt": "pt", "tf": "tf", "numpy": "np", "torch": "pt", "tensorflow": "tf"}

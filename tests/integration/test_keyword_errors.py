@@ -62,9 +62,16 @@ def test_an_unknown_input_is_refused_though_it_is_none(folder):
         model(input_ids=[[101, 102]], atention_mask=None)
 
 
-def test_the_pipeline_refuses_what_nobody_knows(nobody, folder):
+@pytest.mark.parametrize(
+    "task",
+    ["text-classification", "ner", "fill-mask", "question-answering", "feature-extraction"],
+)
+def test_every_pipeline_refuses_what_nobody_knows_before_the_hub_is_asked(nobody, task):
     with pytest.raises(TypeError, match="'modle': did you mean 'model'"):
-        hubloader.pipeline("text-classification", NOWHERE, framework="np", modle=2)
+        hubloader.pipeline(task, NOWHERE, framework="np", modle=2)
+
+
+def test_a_pipelines_call_refuses_what_nobody_knows(folder):
     classify = hubloader.pipeline("text-classification", str(folder), framework="np")
 
     with pytest.raises(TypeError, match="'tok_k': did you mean 'top_k'"):
