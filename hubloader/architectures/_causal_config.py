@@ -20,11 +20,6 @@ class CausalConfig(Config):
     classifier_dropout: float | None = share(None)
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether a token sees those after it too: models of embeddings say so."""
-        return not self.extra.get("is_causal", True)
-
-    @property
     def head_dropout(self) -> float:
         """A token classifier's: its own, or the hidden states' in a family that has it."""
         own = self.classifier_dropout

@@ -101,6 +101,8 @@ def token(default: int | None) -> Any:
     def fault(value: Any) -> str | None:
         if value is None or (_is_int(value) and -MAX_ROWS <= value < MAX_ROWS):
             return None
+        if isinstance(value, (list, tuple)) and value and all(map(_is_int, value)):
+            return Beyond(f"{value!r}: one of several tokens is not looked for here")
         return f"{value!r} is not a token id"
 
     return checked(default, fault)
@@ -275,6 +277,11 @@ class Config:
     def decodes(self) -> bool:
         """Whether a token may look at those before it alone."""
         return bool(self.extra.get("is_decoder"))
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a decoder's token sees those after it too: models of embeddings say so."""
+        return not self.extra.get("is_causal", True)
 
     def least_embeddings(self) -> int:
         """How many numbers the table of words has at the least; 0 for a family without one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from hubloader.architectures._config import (
     MAX_LAYERS,
@@ -11,8 +10,8 @@ from hubloader.architectures._config import (
     MAX_WIDTH,
     activation,
     amount,
-    checked,
     flag,
+    optional,
     share,
     size,
     split_words,
@@ -21,13 +20,6 @@ from hubloader.architectures._config import (
 from hubloader.architectures.bert import BertConfig
 
 __all__ = ["DebertaV2Config"]
-
-
-def _width_fault(value: Any) -> str | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is None or (whole and 1 <= value <= MAX_WIDTH):
-        return None
-    return f"{value!r} is not between 1 and {MAX_WIDTH}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +44,9 @@ class DebertaV2Config(BertConfig):
     conv_kernel_size: int = size(0, least=0, most=1023)
     conv_groups: int = size(1)
     conv_act: str = activation("tanh")
-    embedding_size: int | None = checked(None, _width_fault)
-    attention_head_size: int | None = checked(None, _width_fault)
-    pooler_hidden_size: int | None = checked(None, _width_fault)
+    embedding_size: int | None = optional(size(1))
+    attention_head_size: int | None = optional(size(1))
+    pooler_hidden_size: int | None = optional(size(1))
     pooler_hidden_act: str = activation("gelu")
     pooler_dropout: float = share(0.0)
     cls_dropout: float | None = share(None)
@@ -102,8 +94,6 @@ class DebertaV2Config(BertConfig):
         found = super().faults()
         if self.attention_width != self.hidden_size:
             found.append("attention_head_size: heads together are not as wide as hidden_size")
-        if self.pooler_hidden_size not in {None, self.hidden_size}:
-            found.append(f"pooler_hidden_size: {self.pooler_hidden_size} is not hidden_size")
         if self.conv_kernel_size and not self.conv_kernel_size % 2:
             found.append(f"conv_kernel_size: {self.conv_kernel_size} would change the length")
         if self.conv_kernel_size and self.hidden_size % self.conv_groups:
@@ -111,8 +101,12 @@ class DebertaV2Config(BertConfig):
         return found
 
     def beyond(self) -> list[str]:
-        """Buckets are spaced, which needs a few."""
+        """Buckets are spaced, which needs a few; what the pooler reads is as wide as it is."""
         found = super().beyond()
+        if self.pooler_hidden_size not in {None, self.hidden_size}:
+            found.append(f"pooler_hidden_size: {self.pooler_hidden_size} is not hidden_size")
         if self.position_buckets > 0 and (self.position_buckets < 4 or self.reach < 3):
             found.append("position_buckets: too few to be spaced here")
+        elif self.position_buckets > 0 and self.reach - 1 <= self.position_buckets // 2:
+            found.append("position_buckets: the exact ones reach as far as all of them")
         return found

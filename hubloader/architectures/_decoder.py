@@ -19,7 +19,7 @@ from hubloader.architectures._entry import (
     SEQUENCE_CLASSIFICATION,
     Architecture,
 )
-from hubloader.architectures._heads import heads
+from hubloader.architectures._heads import Head, heads
 from hubloader.nn.blocks import (
     activate,
     backward_mask,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from hubloader.architectures._config import Config
     from hubloader.architectures._decoder_config import DecoderConfig
-    from hubloader.architectures._heads import Head
     from hubloader.nn.layer import Kit, Tensor, Trace
     from hubloader.nn.rotary import Angles
 
@@ -291,28 +290,23 @@ def _one_number(value: float) -> NDArray[np.float32]:
     return np.array([value], np.float32)
 
 
-class DecoderForSequenceClassification(Layer):
-    """input_ids, attention_mask (B, T) -> logits (B, num_labels), of the last token of each."""
+class DecoderForSequenceClassification(Head):
+    """What the body takes -> logits (B, num_labels), of the last token of each text."""
 
     prefix: ClassVar[str] = "model"
-    body_class: ClassVar[type[Layer]] = Decoder
+    model_class: ClassVar[type[Layer]] = Decoder
+    pools = None
 
     def __init__(self, c: Any) -> None:
-        super().__init__()
-        setattr(self, self.prefix, self.nn.make(self.body_class, c))
+        super().__init__(c)
         self.score = self.nn.Linear(c.score_width, c.num_labels, bias=False)
         self.padding = c.pad_token_id
 
-    def scored(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
-        """(B, T, hidden_size), (B, T) -> (B, num_labels)."""
-        return self.score(last_token(self.nn, hidden, input_ids, self.padding))
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
-    ) -> Tensor:
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
         """(B, T) -> (B, num_labels)."""
-        hidden = getattr(self, self.prefix)(input_ids, attention_mask, trace=trace)
-        return self.scored(hidden, input_ids)
+        hidden = self.body(*inputs, trace=trace, **named)
+        input_ids = inputs[0] if inputs else named["input_ids"]
+        return self.score(last_token(self.nn, hidden, input_ids, self.padding))
 
 
 def record(
@@ -342,10 +336,10 @@ def record(
         more: the record's other fields.
 
     """
-    whose = (classifier.__module__, class_prefix, classifier.body_class)
+    whose = (classifier.__module__, class_prefix, classifier.model_class)
     inside = answers_in or classifier.prefix
     tasks = {
-        ENCODER: classifier.body_class,
+        ENCODER: classifier.model_class,
         SEQUENCE_CLASSIFICATION: classifier,
         **heads(*whose, classifier.prefix, pooler=None, tokens=tokens),
         **heads(*whose, inside, pooler=None, answers=answers),

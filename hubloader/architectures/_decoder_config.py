@@ -149,6 +149,6 @@ class DecoderConfig(RotaryConfig):
         found += self.must_have_row("pad_token_id", "vocab_size")
         if len(self.kinds) != self.num_hidden_layers:
             found.append(f"layer_types: {len(self.kinds)} for {self.num_hidden_layers} layers")
-        if SLIDING in self.kinds and self.window is None:
+        if SLIDING in self.kinds and not self.window:
             found.append("sliding_window: layers look through one, and it is not given")
         return found or self.rope_faults(self.head_width, tuple(sorted({FULL, *self.kinds})))

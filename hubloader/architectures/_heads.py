@@ -1,9 +1,7 @@
-"""Heads that families share: token classification, question answering, choices, masked words.
+"""Heads that families share: token classification, question answering, choices.
 
 A family names its body and where checkpoints keep it; a head takes what the body takes. What a
 family's own head does differently stands in the family's file.
-
-Masked words are scored by the table of words itself, where a checkpoint ties the two.
 """
 
 from __future__ import annotations
@@ -21,30 +19,21 @@ from hubloader.architectures._entry import (
     TOKEN_CLASSIFICATION,
 )
 from hubloader.architectures._summary import SequenceSummary
-from hubloader.nn.blocks import activate
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor, Trace
 
 __all__ = [
-    "Bias",
-    "ClsMaskedLM",
-    "GeneratorMaskedLM",
     "Head",
-    "LMHeadMaskedLM",
-    "LastTokenChoice",
-    "MaskedLM",
     "MultipleChoice",
     "PreClassifiedChoice",
     "QuestionAnswering",
     "ScoredTokens",
+    "SummarisedChoice",
     "SummaryMultipleChoice",
     "TokenClassification",
-    "Transform",
     "heads",
-    "ties_words",
-    "width_of",
 ]
 
 
@@ -142,7 +131,7 @@ class Head(Layer):
 
 
 def _taking(cls: type[Head], body: type[Layer]) -> Any:
-    computes = cls.forward
+    computes: Any = getattr(cls.forward, "computes", cls.forward)  # another body's, as it was
 
     def forward(self: Head, *inputs: Tensor, **named: Any) -> Tensor:
         return computes(self, *inputs, **named)
@@ -154,6 +143,7 @@ def _taking(cls: type[Head], body: type[Layer]) -> Any:
     ]
     both = taken.replace(parameters=[*taken.parameters.values(), *by_name])
     forward.__signature__ = both  # type: ignore[attr-defined]  # may be set
+    forward.computes = computes  # type: ignore[attr-defined]  # the same
     forward.__doc__ = computes.__doc__
     return forward
 
@@ -209,7 +199,8 @@ class MultipleChoice(Head):
             return None if x is None else nn.reshape(x, (-1, *nn.shape(x)[2:]))
 
         first = inputs[0] if inputs else named["input_ids"]
-        given = {name: flat(value) for name, value in named.items()}
+        as_given: frozenset[str] = getattr(self.body, "of_batches", frozenset())
+        given = {n: value if n in as_given else flat(value) for n, value in named.items()}
         hidden = self.body(*map(flat, inputs), trace=trace, **given)
         return nn.reshape(self.read(hidden), (-1, nn.shape(first)[1]))
 
@@ -232,14 +223,18 @@ class PreClassifiedChoice(MultipleChoice):
         return self.classifier(self.dropout(self.nn.relu(self.pre_classifier(hidden[:, 0]))))
 
 
-class LastTokenChoice(MultipleChoice):
-    """The same, of the last token as it is: so a summary is by default."""
+class SummarisedChoice(MultipleChoice):
+    """The same, of a summary."""
 
     pools = False
 
+    def __init__(self, c: Any) -> None:
+        super().__init__(c)
+        self.sequence_summary = self.nn.make(SequenceSummary, c)
+
     def read(self, hidden: Tensor) -> Tensor:
         """(B * choices, T, hidden_size) -> (B * choices, 1)."""
-        return self.classifier(hidden[:, -1])
+        return self.classifier(self.sequence_summary(hidden))
 
 
 class SummaryMultipleChoice(MultipleChoice):
@@ -258,146 +253,3 @@ class SummaryMultipleChoice(MultipleChoice):
     def read(self, hidden: Tensor) -> Tensor:
         """(B * choices, T, hidden_size) -> (B * choices, 1)."""
         return self.logits_proj(self.sequence_summary(hidden))
-
-
-# --- masked words -------------------------------------------------------------------------------
-
-
-class Transform(Layer):
-    """Project, bend, normalise."""
-
-    def __init__(self, c: Any, width: int, act: str, *, norm: str = "LayerNorm") -> None:
-        super().__init__()
-        self.dense = self.nn.Linear(c.hidden_size, width)
-        setattr(self, norm, self.nn.LayerNorm(width, eps=c.layer_norm_eps))
-        self.norm, self.activation = norm, act
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., hidden_size) -> (..., width)."""
-        return getattr(self, self.norm)(activate(self.nn, self.activation, self.dense(x)))
-
-
-class Bias(Layer):
-    """One number for each word; where a checkpoint does not tie them, words of its own too."""
-
-    bias: Tensor
-
-    def __init__(self, words: int) -> None:
-        super().__init__()
-        self.nn.weight(self, "bias", (words,))
-
-    def forward(self, x: Tensor, words: Any) -> Tensor:
-        """(..., width), the table of words -> (..., vocab_size)."""
-        return self.nn.unembed(x, words) + self.bias
-
-
-def width_of(c: Any) -> int:
-    """Return how wide a config's words are."""
-    return int(getattr(c, "embedding_width", c.hidden_size))
-
-
-def ties_words(c: Any, default: bool = True) -> bool:
-    """Whether the table of words scores them too."""
-    return bool(c.extra.get("tie_word_embeddings", default))
-
-
-class MaskedLM(Head):
-    """Hidden states -> logits of every word at every place: (B, T, vocab_size)."""
-
-    @property
-    def words(self) -> Any:
-        """The table of words."""
-        return self.body.embeddings.word_embeddings
-
-
-class Predictions(Layer):
-    """BERT's: a transform, then the words."""
-
-    norm: ClassVar[str] = "LayerNorm"
-
-    def __init__(self, c: Any) -> None:
-        super().__init__()
-        width = width_of(c)
-        self.transform = self.nn.make(Transform, c, width, c.hidden_act, norm=self.norm)
-        self.nn.weight(self, "bias", (c.vocab_size,))
-        self.decoder = None if ties_words(c) else self.nn.Linear(width, c.vocab_size)
-
-    if TYPE_CHECKING:
-        bias: Tensor
-
-    def forward(self, hidden: Tensor, words: Any) -> Tensor:
-        """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
-        x = self.transform(hidden)
-        if self.decoder is not None:
-            return self.decoder(x)
-        return self.nn.unembed(x, words) + self.bias
-
-
-class Cls(Layer):
-    """What holds the predictions, where BERT's kin keep them."""
-
-    def __init__(self, c: Any, predictions: type[Layer]) -> None:
-        super().__init__()
-        self.predictions = self.nn.make(predictions, c)
-
-
-class ClsMaskedLM(MaskedLM):
-    """BERT's masked words, under ``cls.predictions``."""
-
-    predictions_class: ClassVar[type[Layer]] = Predictions
-
-    def __init__(self, c: Any) -> None:
-        super().__init__(c)
-        self.cls = self.nn.make(Cls, c, self.predictions_class)
-
-    def read(self, hidden: Tensor) -> Tensor:
-        """(B, T, hidden_size) -> (B, T, vocab_size)."""
-        return self.cls.predictions(hidden, self.words)
-
-
-class LMHead(Layer):
-    """RoBERTa's: project, GELU, normalise, then the words."""
-
-    if TYPE_CHECKING:
-        bias: Tensor
-
-    def __init__(self, c: Any) -> None:
-        super().__init__()
-        self.dense = self.nn.Linear(c.hidden_size, c.hidden_size)
-        self.layer_norm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-        self.nn.weight(self, "bias", (c.vocab_size,))
-        self.decoder = None if ties_words(c) else self.nn.Linear(c.hidden_size, c.vocab_size)
-
-    def forward(self, hidden: Tensor, words: Any) -> Tensor:
-        """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
-        x = self.layer_norm(self.nn.gelu(self.dense(hidden)))
-        if self.decoder is not None:
-            return self.decoder(x)
-        return self.nn.unembed(x, words) + self.bias
-
-
-class LMHeadMaskedLM(MaskedLM):
-    """RoBERTa's masked words, under ``lm_head``."""
-
-    head_class: ClassVar[type[Layer]] = LMHead
-
-    def __init__(self, c: Any) -> None:
-        super().__init__(c)
-        self.lm_head = self.nn.make(self.head_class, c)
-
-    def read(self, hidden: Tensor) -> Tensor:
-        """(B, T, hidden_size) -> (B, T, vocab_size)."""
-        return self.lm_head(hidden, self.words)
-
-
-class GeneratorMaskedLM(MaskedLM):
-    """ELECTRA's masked words: what its generator was trained with."""
-
-    def __init__(self, c: Any) -> None:
-        super().__init__(c)
-        self.generator_predictions = self.nn.make(Transform, c, width_of(c), "gelu")
-        self.generator_lm_head = self.nn.make(Bias, c.vocab_size)
-
-    def read(self, hidden: Tensor) -> Tensor:
-        """(B, T, hidden_size) -> (B, T, vocab_size)."""
-        return self.generator_lm_head(self.generator_predictions(hidden), self.words)

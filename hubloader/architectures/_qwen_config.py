@@ -19,7 +19,7 @@ class QwenConfig(DecoderConfig):
     num_key_value_heads: int | None = optional(size(32), 32)
     max_position_embeddings: int = size(32768, most=MAX_ROWS)
     use_sliding_window: bool = flag(False)
-    sliding_window: int | None = optional(size(4096, most=MAX_ROWS), 4096)
+    sliding_window: int | None = optional(size(4096, least=0, most=MAX_ROWS), 4096)
     max_window_layers: int = size(28, least=0, most=MAX_LAYERS)
     layer_types: tuple[str, ...] | None = layer_types()
 

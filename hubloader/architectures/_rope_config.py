@@ -123,6 +123,12 @@ class RotaryConfig(CausalConfig):
         found = given.get("partial_rotary_factor") or own or self.default_share
         return float(found)
 
+    def width_beyond(self, own: Any, head_width: int) -> list[str]:
+        """What nobody here does of a config whose ``head_dim`` is for the angles alone."""
+        if own in (None, head_width):
+            return []
+        return ["head_dim: heads turned as of another width are not implemented here"]
+
     @property
     def max_length(self) -> int:
         """Tokens that the model is for."""

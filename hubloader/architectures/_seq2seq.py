@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._encoder import Encoder
-from hubloader.architectures._heads import MaskedLM, ties_words
+from hubloader.architectures._heads import Head
+from hubloader.architectures._masked_words import MaskedLM, ties_words
 from hubloader.nn.layer import UNTRACED, Layer
 from hubloader.nn.picking import last_marked
 
@@ -79,9 +80,14 @@ class Seq2SeqModel(Encoder):
             decoder_input_ids = self.decoder_ids(input_ids)
         memory = self.encoder(input_ids, attention_mask, trace.of_encoder())
         trace.encoding(memory)
-        return self.decoder(
+        made = self.decoder(
             decoder_input_ids, decoder_attention_mask, memory, attention_mask, trace
         )
+        return self.read(made)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """The decoder's hidden states (B, T, width), or what a head beside it makes of them."""
+        return hidden
 
 
 class ClassificationHead(Layer):
@@ -99,34 +105,24 @@ class ClassificationHead(Layer):
         return self.out_proj(self.dropout(x))
 
 
-class Seq2SeqForSequenceClassification(Layer):
+class Seq2SeqForSequenceClassification(Head):
     """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
 
     prefix: ClassVar[str] = "model"
-    body_class: ClassVar[type[Layer]] = Seq2SeqModel
+    model_class: ClassVar[type[Layer]] = Seq2SeqModel
+    pools = None
 
     def __init__(self, c: Any) -> None:
-        super().__init__()
-        nn = self.nn
-        setattr(self, self.prefix, nn.make(self.body_class, c))
-        self.classification_head = nn.make(
+        super().__init__(c)
+        self.classification_head = self.nn.make(
             ClassificationHead, c.d_model, c.num_labels, c.classifier_dropout
         )
         self.end = c.eos_token_id
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        decoder_input_ids: Tensor | None = None,
-        decoder_attention_mask: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
+    def forward(self, *inputs: Tensor, trace: Trace = UNTRACED, **named: Tensor) -> Tensor:
         """(B, T) -> (B, num_labels)."""
-        body = getattr(self, self.prefix)
-        given = (input_ids, attention_mask, decoder_input_ids, decoder_attention_mask)
-        hidden = body(*given, trace=trace)
+        hidden = self.body(*inputs, trace=trace, **named)
+        input_ids = inputs[0] if inputs else named["input_ids"]
         return self.classification_head(last_marked(self.nn, hidden, input_ids, self.end))
 
 

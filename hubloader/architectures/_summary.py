@@ -5,16 +5,25 @@ Source: transformers 5.23, ``modeling_xlm.py``, ``XLMSequenceSummary``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubloader.architectures._config import Beyond, activation, checked, optional
+from hubloader.architectures._config import (
+    Beyond,
+    Config,
+    activation,
+    checked,
+    flag,
+    optional,
+    share,
+)
 from hubloader.nn.blocks import activate
 from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor
 
-__all__ = ["SequenceSummary", "activation_or_none", "summary_type"]
+__all__ = ["SequenceSummary", "SummaryConfig", "activation_or_none", "summary_type"]
 
 _TYPES = ("first", "last", "mean", "cls_index")
 
@@ -35,6 +44,18 @@ def summary_type(default: str) -> Any:
 def activation_or_none(default: str | None) -> Any:
     """The name of an activation; null or an empty word for none."""
     return optional(activation("linear"), default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryConfig(Config):
+    """A family whose config says nothing of a summary by default: of the last token as it is."""
+
+    summary_type: str = summary_type("last")
+    summary_use_proj: bool = flag(False)
+    summary_activation: str | None = activation_or_none(None)
+    summary_proj_to_labels: bool = flag(False)
+    summary_first_dropout: float = share(0.0)
+    summary_last_dropout: float = share(0.0)
 
 
 class SequenceSummary(Layer):

@@ -9,13 +9,12 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, activation, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    MaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
-    Transform,
     heads,
 )
+from hubloader.architectures._masked_words import MaskedLM, Transform, ties_words
 from hubloader.architectures.bert import (
     BertConfig,
     BertForSequenceClassification,
@@ -154,13 +153,14 @@ class AlbertForSequenceClassification(BertForSequenceClassification):
 
 
 class AlbertPredictions(Transform):
-    """Narrower, bent, normalised, then the words."""
+    """Narrower, bent, normalised; then the words, or a table of its own."""
 
     bias: Tensor
 
     def __init__(self, c: AlbertConfig) -> None:
         super().__init__(c, c.embedding_size, c.hidden_act)
         self.nn.weight(self, "bias", (c.vocab_size,))
+        self.decoder = None if ties_words(c) else self.nn.Linear(c.embedding_size, c.vocab_size)
 
 
 class AlbertMaskedWords(MaskedLM):
@@ -172,7 +172,10 @@ class AlbertMaskedWords(MaskedLM):
 
     def read(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden_size) -> (B, T, vocab_size)."""
-        return self.nn.unembed(self.predictions(hidden), self.words) + self.predictions.bias
+        x = self.predictions(hidden)
+        if self.predictions.decoder is not None:
+            return self.predictions.decoder(x)
+        return self.nn.unembed(x, self.words) + self.predictions.bias
 
 
 ARCHITECTURE = replace(

@@ -232,6 +232,7 @@ class BartDecoder(BartHalf):
     def __init__(self, c: BartConfig, shared: Layer) -> None:
         super().__init__(c, shared)
         sizes = (c.decoder_attention_heads, c.decoder_ffn_dim)
+        self.looks_ahead = c.looks_ahead
         self.layers = self.nn.stack(BartDecoderLayer, c.decoder_layers, c, *sizes)
 
     def forward(
@@ -244,7 +245,8 @@ class BartDecoder(BartHalf):
     ) -> Tensor:
         """(B, T), memory (B, S, d_model), its mask (B, S) -> (B, T, d_model)."""
         nn, x = self.nn, self.embed(input_ids)
-        mask = backward_mask(nn, x, key_mask(nn, attention_mask))
+        mask = key_mask(nn, attention_mask)
+        mask = mask if self.looks_ahead else backward_mask(nn, x, mask)
         memory_mask = key_mask(nn, memory_mask)
         for layer in self.layers:
             trace.hidden(x)
@@ -279,7 +281,7 @@ class BartModel(Seq2SeqModel):
 class BartForSequenceClassification(Seq2SeqForSequenceClassification):
     """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
 
-    body_class = BartModel
+    model_class = BartModel
 
 
 ARCHITECTURE = Architecture(

@@ -20,12 +20,13 @@ from hubloader.architectures._config import (
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
+    Head,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM
 from hubloader.nn.blocks import (
     activate,
     backward_mask,
@@ -159,9 +160,9 @@ class BertAttention(Layer):
         self.self = self.nn.make(self.self_class, c)
         self.output = self.nn.make(BertResidual, c.hidden_size, c)
 
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        return self.output(self.self(x, mask, trace), x)
+    def forward(self, x: Tensor, *view: Any) -> Tensor:
+        """(B, T, hidden_size), and what the attention looks through -> the same shape."""
+        return self.output(self.self(x, *view), x)
 
 
 class BertIntermediate(Layer):
@@ -186,11 +187,11 @@ class BertLayer(Layer):
         super().__init__()
         self.attention = self.nn.make(self.attention_class, c)
         self.intermediate = self.nn.make(BertIntermediate, c)
-        self.output = self.nn.make(BertResidual, c.intermediate_size, c)
+        self.output: Layer = self.nn.make(BertResidual, c.intermediate_size, c)
 
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        x = self.attention(x, mask, trace)
+    def forward(self, x: Tensor, *view: Any) -> Tensor:
+        """(B, T, hidden_size), and what the attention looks through -> the same shape."""
+        x = self.attention(x, *view)
         return self.output(self.intermediate(x), x)
 
 
@@ -303,41 +304,24 @@ class BertModel(Encoder):
         return None if self.pooler is None else self.pooler(hidden)
 
 
-class BertForSequenceClassification(Layer):
+class BertForSequenceClassification(Head):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels).
 
     A family whose classifier stands on a pooler too names its encoder and where that sits.
     """
 
-    model_class: ClassVar[type[Encoder]] = BertModel
+    model_class: ClassVar[type[Layer]] = BertModel
     prefix: ClassVar[str] = "bert"
+    pools = True
 
     def __init__(self, c: BertConfig) -> None:
-        super().__init__()
-        setattr(self, self.prefix, self.nn.make(self.model_class, c))
+        super().__init__(c)
         self.dropout = self.nn.Dropout(c.head_dropout)
         self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
 
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, wherever the checkpoint has it."""
-        encoder: Encoder = getattr(self, self.prefix)
-        return encoder
-
-    def classify(self, hidden: Tensor) -> Tensor:
+    def read(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden_size) -> (B, num_labels)."""
-        return self.classifier(self.dropout(self.encoder.pooled(hidden)))
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        return self.classify(self.encoder(input_ids, attention_mask, token_type_ids, trace=trace))
+        return self.classifier(self.dropout(self.body.pooled(hidden)))
 
 
 ARCHITECTURE = Architecture(

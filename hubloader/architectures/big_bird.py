@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, activation, flag, size, token, word
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures._heads import (
-    ClsMaskedLM,
-    Head,
-    MultipleChoice,
-    TokenClassification,
-    heads,
-)
+from hubloader.architectures._heads import Head, MultipleChoice, TokenClassification, heads
+from hubloader.architectures._masked_words import ClsMaskedLM
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -39,6 +34,8 @@ from hubloader.nn.blocks import each_block, in_blocks, merge_heads, split_heads,
 from hubloader.nn.layer import UNTRACED, Layer, Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hubloader.nn.layer import Tensor
 
 
@@ -200,10 +197,7 @@ class BigBirdForSequenceClassification(RobertaForSequenceClassification):
     model_class = BigBirdModel
     head_class = ConfiguredClassificationHead
     prefix = "bert"
-
-    def __init__(self, c: BigBirdConfig) -> None:
-        super().__init__(c)
-        self.bert = self.nn.make(BigBirdModel, c)  # checkpoints have the pooler, unused as it is
+    pools = True  # checkpoints have the pooler, unused as it is
 
 
 class BigBirdAnswers(Layer):
@@ -249,6 +243,16 @@ class BigBirdQuestionAnswering(Head):
             found = nn.clip(nn.sum(ends, 1), 0, 1)[:, None]
             length = nn.sum(before, 1)[:, None] * found + 1  # without a separator, the first token
         return nn.cast_int(place < length)
+
+    def without_ids(self, given: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
+        """What a call is given where ids stand in for embeddings, and tell of no question's end.
+
+        All is of the first type then, unless lengths or types are told.
+        """
+        told = (given.get("question_lengths"), given.get("token_type_ids"))
+        if any(value is not None for value in told):
+            return dict(given)
+        return {**given, "token_type_ids": self.nn.zeros_like(given["input_ids"])}
 
     def forward(
         self,

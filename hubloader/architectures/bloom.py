@@ -166,7 +166,7 @@ class BloomForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
     prefix = "transformer"
-    body_class = BloomModel
+    model_class = BloomModel
 
 
 ARCHITECTURE = record(

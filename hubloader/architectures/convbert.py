@@ -9,12 +9,13 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import Config, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    GeneratorMaskedLM,
-    LastTokenChoice,
     QuestionAnswering,
+    SummarisedChoice,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import GeneratorMaskedLM
+from hubloader.architectures._summary import SummaryConfig
 from hubloader.architectures.bert import (
     BertConfig,
     BertIntermediate,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvBertConfig(BertConfig):
+class ConvBertConfig(BertConfig, SummaryConfig):
     """Source: transformers 5.23, ``configuration_convbert.py``."""
 
     embedding_size: int = size(768)
@@ -216,7 +217,7 @@ ARCHITECTURE = replace(
             tokens=TokenClassification,
             answers=QuestionAnswering,
             words=GeneratorMaskedLM,
-            choices=LastTokenChoice,
+            choices=SummarisedChoice,
         ),
     },
 )

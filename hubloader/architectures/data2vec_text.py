@@ -7,12 +7,12 @@ from dataclasses import replace
 from hubloader.architectures import roberta
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    LMHeadMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import LMHeadMaskedLM
 from hubloader.architectures.roberta import RobertaForSequenceClassification, RobertaModel
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hubloader.architectures import deberta_v2
 from hubloader.architectures._config import MAX_ROWS, size, split_words
 from hubloader.architectures._deberta_v2_config import DebertaV2Config
+from hubloader.architectures._disentangled import position_bias
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import QuestionAnswering, TokenClassification, heads
 from hubloader.architectures.deberta_v2 import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from hubloader.architectures.deberta_v2 import Positions
+    from hubloader.architectures._disentangled import Positions
     from hubloader.nn.layer import Tensor, Trace
 
 _LATER = frozenset(
@@ -92,16 +93,10 @@ class DebertaSelfAttention(Layer):
 
     def bias(self, q: Tensor, k: Tensor, positions: Positions) -> Tensor:
         """What positions add to the scores, before they are scaled: (B, H, T, T)."""
-        nn = self.nn
-        embeddings, parts = self.pos_dropout(positions.embeddings)[None], []
-        if "c2p" in self.terms:
-            keys = split_heads(nn, self.pos_proj(embeddings), self.heads)
-            parts.append(nn.take_along(q @ nn.transpose(keys, (0, 1, 3, 2)), positions.c2p))
-        if "p2c" in self.terms:
-            queries = split_heads(nn, self.pos_q_proj(embeddings), self.heads)
-            scores = nn.take_along(k @ nn.transpose(queries, (0, 1, 3, 2)), positions.p2c)
-            parts.append(nn.transpose(scores, (0, 1, 3, 2)))
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        embeddings = self.pos_dropout(positions.embeddings)[None]
+        keys = self.pos_proj(embeddings) if "c2p" in self.terms else None
+        queries = self.pos_q_proj(embeddings) if "p2c" in self.terms else None
+        return position_bias(self.nn, q, k, positions, keys, queries)
 
     def forward(
         self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace

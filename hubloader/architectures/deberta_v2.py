@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import MAX_ROWS
 from hubloader.architectures._deberta_v2_config import DebertaV2Config
+from hubloader.architectures._disentangled import DisentangledSelfAttention, Positions
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
+    Head,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
-from hubloader.architectures.bert import BertIntermediate, BertResidual
+from hubloader.architectures._masked_words import ClsMaskedLM
+from hubloader.architectures.bert import BertAttention, BertLayer
 from hubloader.errors import UnsupportedArchitecture
 from hubloader.nn.blocks import (
     activate,
     check_length,
     log_bucket_table,
-    merge_heads,
     relative_distances,
-    split_heads,
 )
 from hubloader.nn.layer import UNTRACED, Layer, Tensor, Trace
 
@@ -78,115 +78,16 @@ def _only_real(nn: Any, x: Tensor, real: Tensor | None) -> Tensor:
     return x if real is None else x * nn.cast_like(real, x)[:, :, None]
 
 
-class Positions:
-    """What all layers share: the relative embeddings, and which of them each pair of tokens takes.
-
-    Args:
-        embeddings: (2 * span, hidden_size).
-        c2p: row for each (query, key): (T, T).
-        p2c: row for each (key, query): (T, T).
-
-    """
-
-    def __init__(self, embeddings: Tensor, c2p: Tensor, p2c: Tensor) -> None:
-        self.embeddings = embeddings
-        self.c2p = c2p
-        self.p2c = p2c
-
-
-class DisentangledSelfAttention(Layer):
-    """Content and positions attend to each other."""
-
-    def __init__(self, c: DebertaV2Config) -> None:
-        super().__init__()
-        nn = self.nn
-        self.query_proj = nn.Linear(c.hidden_size, c.hidden_size)
-        self.key_proj = nn.Linear(c.hidden_size, c.hidden_size)
-        self.value_proj = nn.Linear(c.hidden_size, c.hidden_size)
-        own = c.relative_attention and not c.share_att_key
-        if own and "c2p" in c.terms:
-            self.pos_key_proj = nn.Linear(c.hidden_size, c.hidden_size)
-        if own and "p2c" in c.terms:
-            self.pos_query_proj = nn.Linear(c.hidden_size, c.hidden_size)
-        self.shares = c.share_att_key
-        self.terms = c.terms
-        self.dropout = nn.Dropout(c.attention_probs_dropout_prob)
-        self.pos_dropout = nn.Dropout(c.hidden_dropout_prob)
-        self.heads = c.num_attention_heads
-        width = c.hidden_size // c.num_attention_heads
-        self.scale = (width * (1 + len(c.terms))) ** -0.5
-
-    def content_to_position(self, q: Tensor, embeddings: Tensor, positions: Positions) -> Tensor:
-        """How much each query (B, H, T, D) cares for each distance: (B, H, T, T)."""
-        nn, project = self.nn, self.key_proj if self.shares else self.pos_key_proj
-        keys = split_heads(nn, project(embeddings), self.heads)  # (1, H, 2 * span, D)
-        return nn.take_along(q @ nn.transpose(keys, (0, 1, 3, 2)), positions.c2p)
-
-    def position_to_content(self, k: Tensor, embeddings: Tensor, positions: Positions) -> Tensor:
-        """How much each distance cares for each key (B, H, T, D): (B, H, T, T)."""
-        nn, project = self.nn, self.query_proj if self.shares else self.pos_query_proj
-        queries = split_heads(nn, project(embeddings), self.heads)  # (1, H, 2 * span, D)
-        scores = nn.take_along(k @ nn.transpose(queries, (0, 1, 3, 2)), positions.p2c)
-        return nn.transpose(scores, (0, 1, 3, 2))
-
-    def bias(self, q: Tensor, k: Tensor, positions: Positions | None) -> Tensor | None:
-        """What positions add to the scores: (B, H, T, T)."""
-        if positions is None or not self.terms:
-            return None
-        embeddings = self.pos_dropout(positions.embeddings)[None]
-        parts = []
-        if "c2p" in self.terms:
-            parts.append(self.content_to_position(q, embeddings, positions))
-        if "p2c" in self.terms:
-            parts.append(self.position_to_content(k, embeddings, positions))
-        return (parts[0] if len(parts) == 1 else parts[0] + parts[1]) * self.scale
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace
-    ) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        nn, heads = self.nn, self.heads
-        projections = (self.query_proj, self.key_proj, self.value_proj)
-        q, k, v = (split_heads(nn, project(x), heads) for project in projections)
-        dropout = self.dropout.p if self.training else 0.0
-        options = {"dropout": dropout, "scale": self.scale, "trace": trace}
-        return merge_heads(nn, nn.attention(q, k, v, mask, self.bias(q, k, positions), **options))
-
-
-class DebertaV2Attention(Layer):
+class DebertaV2Attention(BertAttention):
     """Self-attention and its residual."""
 
     self_class: ClassVar[type[Layer]] = DisentangledSelfAttention
 
-    def __init__(self, c: DebertaV2Config) -> None:
-        super().__init__()
-        self.self = self.nn.make(self.self_class, c)
-        self.output = self.nn.make(BertResidual, c.hidden_size, c)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace
-    ) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        return self.output(self.self(x, mask, positions, trace), x)
-
-
-class DebertaV2Layer(Layer):
+class DebertaV2Layer(BertLayer):
     """Attention, then the feed-forward network."""
 
     attention_class: ClassVar[type[Layer]] = DebertaV2Attention
-
-    def __init__(self, c: DebertaV2Config) -> None:
-        super().__init__()
-        self.attention = self.nn.make(self.attention_class, c)
-        self.intermediate = self.nn.make(BertIntermediate, c)
-        self.output = self.nn.make(BertResidual, c.intermediate_size, c)
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, positions: Positions | None, trace: Trace
-    ) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        x = self.attention(x, mask, positions, trace)
-        return self.output(self.intermediate(x), x)
 
 
 class ConvLayer(Layer):
@@ -312,28 +213,21 @@ class ContextPooler(Layer):
         return activate(self.nn, self.activation, self.dense(self.dropout(hidden[:, 0])))
 
 
-class DebertaV2ForSequenceClassification(Layer):
+class DebertaV2ForSequenceClassification(Head):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
 
-    model_class: ClassVar[type[Encoder]] = DebertaV2Model
+    model_class: ClassVar[type[Layer]] = DebertaV2Model
+    prefix = "deberta"
+    pools = None
 
     def __init__(self, c: DebertaV2Config) -> None:
-        super().__init__()
-        self.deberta = self.nn.make(self.model_class, c)
+        super().__init__(c)
         self.pooler = self.nn.make(ContextPooler, c)
         self.classifier = self.nn.Linear(c.hidden_size, c.num_labels)
         self.dropout = self.nn.Dropout(c.head_dropout)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        hidden = self.deberta(input_ids, attention_mask, token_type_ids, trace=trace)
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, num_labels)."""
         return self.classifier(self.dropout(self.pooler(hidden)))
 
     def unnamed_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,17 +14,17 @@ from hubloader.architectures._config import (
     size,
     token,
 )
-from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._encoder import Encoder, NamedSelfAttention
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
 from hubloader.architectures._heads import (
-    Bias,
-    MaskedLM,
+    Head,
     PreClassifiedChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
-from hubloader.nn.blocks import activate, check_length, key_mask, merge_heads, split_heads
+from hubloader.architectures._masked_words import Bias, MaskedLM
+from hubloader.nn.blocks import activate, check_length, key_mask
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
@@ -100,27 +100,6 @@ class Embeddings(Layer):
         return self.dropout(self.LayerNorm(x))
 
 
-class SelfAttention(Layer):
-    """Every token looks at every other."""
-
-    def __init__(self, c: DistilBertConfig) -> None:
-        super().__init__()
-        self.q_lin = self.nn.Linear(c.dim, c.dim)
-        self.k_lin = self.nn.Linear(c.dim, c.dim)
-        self.v_lin = self.nn.Linear(c.dim, c.dim)
-        self.out_lin = self.nn.Linear(c.dim, c.dim)
-        self.dropout = self.nn.Dropout(c.attention_dropout)
-        self.heads = c.n_heads
-
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, dim) -> the same shape."""
-        nn, heads = self.nn, self.heads
-        q, k, v = (split_heads(nn, f(x), heads) for f in (self.q_lin, self.k_lin, self.v_lin))
-        dropout = self.dropout.p if self.training else 0.0
-        context = nn.attention(q, k, v, mask, dropout=dropout, trace=trace)
-        return self.out_lin(merge_heads(nn, context))
-
-
 class FFN(Layer):
     """The feed-forward network."""
 
@@ -141,7 +120,7 @@ class TransformerBlock(Layer):
 
     def __init__(self, c: DistilBertConfig) -> None:
         super().__init__()
-        self.attention = self.nn.make(SelfAttention, c)
+        self.attention = self.nn.make(NamedSelfAttention, c.dim, c.n_heads, c.attention_dropout)
         self.sa_layer_norm = self.nn.LayerNorm(c.dim, eps=_EPS)
         self.ffn = self.nn.make(FFN, c)
         self.output_layer_norm = self.nn.LayerNorm(c.dim, eps=_EPS)
@@ -184,21 +163,21 @@ class DistilBertModel(Encoder):
         return self.transformer(self.embeddings(input_ids), mask, trace)
 
 
-class DistilBertForSequenceClassification(Layer):
+class DistilBertForSequenceClassification(Head):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
+    model_class = DistilBertModel
+    prefix = "distilbert"
+    pools = None
+
     def __init__(self, c: DistilBertConfig) -> None:
-        super().__init__()
-        self.distilbert = self.nn.make(DistilBertModel, c)
+        super().__init__(c)
         self.pre_classifier = self.nn.Linear(c.dim, c.dim)
         self.classifier = self.nn.Linear(c.dim, c.num_labels)
         self.dropout = self.nn.Dropout(c.seq_classif_dropout)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        hidden = self.distilbert(input_ids, attention_mask, trace=trace)
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, dim) -> (B, num_labels)."""
         x = self.nn.relu(self.pre_classifier(hidden[:, 0]))
         return self.classifier(self.dropout(x))
 
@@ -210,7 +189,7 @@ class DistilBertMaskedWords(MaskedLM):
         super().__init__(c)
         self.vocab_transform = self.nn.Linear(c.dim, c.dim)
         self.vocab_layer_norm = self.nn.LayerNorm(c.dim, eps=1e-12)
-        self.vocab_projector = self.nn.make(Bias, c.vocab_size)
+        self.vocab_projector = self.nn.make(Bias, c, c.dim)
         self.activation = c.activation
 
     def read(self, hidden: Tensor) -> Tensor:

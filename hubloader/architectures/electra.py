@@ -9,13 +9,13 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import flag, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    GeneratorMaskedLM,
-    MultipleChoice,
     QuestionAnswering,
+    SummarisedChoice,
     TokenClassification,
     heads,
 )
-from hubloader.architectures._summary import SequenceSummary, activation_or_none, summary_type
+from hubloader.architectures._masked_words import GeneratorMaskedLM
+from hubloader.architectures._summary import SummaryConfig, activation_or_none, summary_type
 from hubloader.architectures.bert import BertConfig, BertModel
 from hubloader.architectures.roberta import (
     RobertaClassificationHead,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElectraConfig(BertConfig):
+class ElectraConfig(BertConfig, SummaryConfig):
     """Source: transformers 5.23, ``configuration_electra.py``."""
 
     embedding_size: int = size(128)
@@ -38,8 +38,6 @@ class ElectraConfig(BertConfig):
     summary_use_proj: bool = flag(True)
     summary_activation: str | None = activation_or_none("gelu")
     summary_last_dropout: float = share(0.1)
-    summary_first_dropout: float = share(0.0)
-    summary_proj_to_labels: bool = flag(False)
 
     @property
     def embedding_width(self) -> int:
@@ -79,20 +77,6 @@ class ElectraForSequenceClassification(RobertaForSequenceClassification):
     prefix = "electra"
 
 
-class ElectraChoice(MultipleChoice):
-    """The first token through a summary, and then one more layer."""
-
-    pools = False
-
-    def __init__(self, c: ElectraConfig) -> None:
-        super().__init__(c)
-        self.sequence_summary = self.nn.make(SequenceSummary, c)
-
-    def read(self, hidden: Tensor) -> Tensor:
-        """(B * choices, T, hidden_size) -> (B * choices, 1)."""
-        return self.classifier(self.sequence_summary(hidden))
-
-
 ARCHITECTURE = replace(
     bert.ARCHITECTURE,
     model_type="electra",
@@ -110,7 +94,7 @@ ARCHITECTURE = replace(
             tokens=TokenClassification,
             answers=QuestionAnswering,
             words=GeneratorMaskedLM,
-            choices=ElectraChoice,
+            choices=SummarisedChoice,
         ),
     },
 )

@@ -9,12 +9,12 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import flag, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -83,19 +83,6 @@ class ErnieForSequenceClassification(BertForSequenceClassification):
 
     model_class = ErnieModel
     prefix = "ernie"
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        task_type_ids: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        types = (token_type_ids, task_type_ids)
-        return self.classify(self.encoder(input_ids, attention_mask, *types, trace=trace))
 
 
 ARCHITECTURE = replace(

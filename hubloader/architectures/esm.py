@@ -17,22 +17,28 @@ from hubloader.architectures._config import (
     token,
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures._heads import LMHeadMaskedLM, TokenClassification, heads
+from hubloader.architectures._heads import TokenClassification, heads
+from hubloader.architectures._masked_words import LMHead, LMHeadMaskedLM
 from hubloader.architectures.bert import (
     BertConfig,
-    BertEncoder,
-    BertIntermediate,
     BertModel,
     BertSelfAttention,
 )
-from hubloader.architectures.megatron_bert import PlainResidual
+from hubloader.architectures.megatron_bert import (
+    MegatronBertAttention,
+    MegatronBertEncoder,
+    MegatronBertLayer,
+)
 from hubloader.architectures.roberta import RobertaForSequenceClassification
 from hubloader.nn.blocks import merge_heads, positions_after_padding, split_heads
 from hubloader.nn.layer import UNTRACED, Layer
 from hubloader.nn.rotary import Rope, Rotary, turn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
+
+    from typing_extensions import Self
 
     from hubloader.nn.layer import Tensor, Trace
     from hubloader.nn.rotary import Angles
@@ -41,7 +47,7 @@ _MASKED_IN_TRAINING = 0.15 * 0.8  # the share of tokens that every published mod
 
 
 def _positions_fault(value: Any) -> str | None:
-    if value in {"absolute", "rotary"}:
+    if value in ("absolute", "rotary"):
         return None
     return Beyond(f"positions of type {value!r} are not implemented here")
 
@@ -59,6 +65,11 @@ class EsmConfig(BertConfig):
     emb_layer_norm_before: bool | None = optional(flag(False))
     token_dropout: bool | None = optional(flag(False))
     is_folding_model: bool | None = optional(flag(False))
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Read a config.json; whatever it calls its activation, the networks bend by GELU."""
+        return super().from_json({key: v for key, v in raw.items() if key != "hidden_act"})
 
     @property
     def rotates(self) -> bool:
@@ -98,6 +109,7 @@ class EsmEmbeddings(Layer):
             else nn.Embedding(c.max_position_embeddings, width, padding_idx=self.padding_idx)
         )
         self.masked_id = c.mask_token_id if c.token_dropout else None
+        self.length = c.max_position_embeddings
 
     def without_masked(self, x: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Set what is masked to zero; scale the rest by how much more was masked in training."""
@@ -117,7 +129,7 @@ class EsmEmbeddings(Layer):
         if self.masked_id is not None:
             x = self.without_masked(x, input_ids, attention_mask)
         if self.position_embeddings is not None:
-            positions = positions_after_padding(nn, input_ids, self.padding_idx)
+            positions = positions_after_padding(nn, input_ids, self.padding_idx, self.length)
             x = x + self.position_embeddings(positions)
         if self.layer_norm is not None:
             x = self.layer_norm(x)
@@ -139,60 +151,34 @@ class EsmSelfAttention(BertSelfAttention):
         return merge_heads(nn, nn.attention(q, k, v, mask, dropout=dropout, trace=trace))
 
 
-class EsmAttention(Layer):
+class EsmAttention(MegatronBertAttention):
     """Norm, self-attention, residual."""
 
-    def __init__(self, c: EsmConfig) -> None:
-        super().__init__()
-        self.LayerNorm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-        self.self = self.nn.make(EsmSelfAttention, c)
-        self.output = self.nn.make(PlainResidual, c.hidden_size, c)
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, angles: Angles | None, trace: Trace
-    ) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        return self.output(self.self(self.LayerNorm(x), mask, angles, trace), x)
+    norm = "LayerNorm"
+    self_class = EsmSelfAttention
 
 
-class EsmLayer(Layer):
+class EsmLayer(MegatronBertLayer):
     """Attention, then norm and the feed-forward network."""
 
-    def __init__(self, c: EsmConfig) -> None:
-        super().__init__()
-        self.attention = self.nn.make(EsmAttention, c)
-        self.LayerNorm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-        self.intermediate = self.nn.make(BertIntermediate, c)
-        self.output = self.nn.make(PlainResidual, c.intermediate_size, c)
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, angles: Angles | None, trace: Trace
-    ) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        x = self.attention(x, mask, angles, trace)
-        return self.output(self.intermediate(self.LayerNorm(x)), x)
+    norm = "LayerNorm"
+    attention_class = EsmAttention
 
 
-class EsmEncoder(BertEncoder):
+class EsmEncoder(MegatronBertEncoder):
     """The stack of layers, and the norm that ends it."""
 
     layer_class = EsmLayer
+    norm = "emb_layer_norm_after"
 
     def __init__(self, c: EsmConfig) -> None:
         super().__init__(c)
-        self.emb_layer_norm_after = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
         width = c.hidden_size // c.num_attention_heads
         self.rotary = self.nn.make(Rotary, Rope(theta=c.rope_theta), width) if c.rotates else None
 
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape; the last hidden states kept are normalised."""
-        angles = None if self.rotary is None else self.rotary(x)
-        for layer in self.layer:
-            trace.hidden(x)
-            x = layer(x, mask, angles, trace)
-        x = self.emb_layer_norm_after(x)
-        trace.hidden(x)
-        return x
+    def view(self, x: Tensor, mask: Tensor | None) -> tuple[Any, ...]:
+        """What the layers look through: the mask, and the angles where heads are turned."""
+        return mask, None if self.rotary is None else self.rotary(x)
 
 
 class ContactHead(Layer):
@@ -227,11 +213,17 @@ class EsmForSequenceClassification(RobertaForSequenceClassification):
     model_class = EsmModel
     prefix = "esm"
 
-    def forward(  # type: ignore[override]  # no token types
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        return self.classifier(self.encoder(input_ids, attention_mask, trace=trace))
+
+class EsmLMHead(LMHead):
+    """RoBERTa's, whose table comes without biases."""
+
+    own_bias = False
+
+
+class EsmMaskedWords(LMHeadMaskedLM):
+    """Masked words, under ``lm_head``."""
+
+    head_class = EsmLMHead
 
 
 ARCHITECTURE = replace(
@@ -243,7 +235,7 @@ ARCHITECTURE = replace(
     tasks={
         ENCODER: EsmModel,
         SEQUENCE_CLASSIFICATION: EsmForSequenceClassification,
-        **heads(__name__, "Esm", EsmModel, "esm", tokens=TokenClassification, words=LMHeadMaskedLM),
+        **heads(__name__, "Esm", EsmModel, "esm", tokens=TokenClassification, words=EsmMaskedWords),
     },
     ignored_missing=(r"(?:^|\.)contact_head\.",),
     ignored_unexpected=(r"position_embeddings\.weight$", r"rotary_embeddings\.inv_freq$"),

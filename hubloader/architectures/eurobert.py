@@ -9,7 +9,8 @@ from hubloader.architectures._config import MAX_ROWS, amount, flag, optional, si
 from hubloader.architectures._decoder import Decoder
 from hubloader.architectures._decoder_config import DecoderConfig
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
-from hubloader.architectures._heads import MaskedLM, TokenClassification, heads, ties_words
+from hubloader.architectures._heads import TokenClassification, heads
+from hubloader.architectures._masked_words import MaskedLM, ties_words
 from hubloader.nn.blocks import mean_of_tokens
 from hubloader.nn.layer import UNTRACED, Layer
 
@@ -129,4 +130,5 @@ ARCHITECTURE = Architecture(
             words=EuroBertMaskedWords,
         ),
     },
+    takes_besides=("inputs_embeds",),
 )

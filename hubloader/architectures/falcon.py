@@ -20,13 +20,14 @@ from hubloader.architectures._decoder import (
     PlainMLP,
     View,
     causal_mask,
+    is_whole,
     record,
     split_fused,
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._heads import QuestionAnswering, TokenClassification
 from hubloader.architectures._rope_config import RotaryConfig
-from hubloader.nn.blocks import alibi_slopes, merge_heads, repeat_heads
+from hubloader.nn.blocks import alibi_slopes, check_length, merge_heads, repeat_heads
 from hubloader.nn.layer import UNTRACED, Layer
 from hubloader.nn.picking import token_numbers
 from hubloader.nn.rotary import Rotary, turn
@@ -181,6 +182,7 @@ class FalconModel(Encoder):
         self.rotary = None if c.alibi else nn.make(Rotary, c.rope(), c.head_width)
         if c.alibi:
             nn.buffer(self, "steps", _steps(c))
+            self.longest = c.max_position_embeddings
 
     def view(self, x: Tensor, attention_mask: Tensor | None, trace: Trace) -> View:
         """Return what the layers see."""
@@ -188,6 +190,8 @@ class FalconModel(Encoder):
         mask = causal_mask(nn, x, attention_mask, ahead=self.ahead)
         if self.rotary is not None:
             return View(mask, trace, self.rotary(x))
+        counts = attention_mask is not None and not is_whole(attention_mask)
+        check_length(nn, x, self.longest, nn.cast_int(attention_mask) if counts else None)
         numbers = token_numbers(nn, x, attention_mask)
         steps = nn.transpose(nn.take(self.steps, numbers), (0, 2, 1))  # (B or 1, H, T)
         return View(mask, trace, bias=nn.cast_like(steps[:, :, None, :], x))
@@ -235,7 +239,7 @@ class FalconForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
     prefix = "transformer"
-    body_class = FalconModel
+    model_class = FalconModel
 
 
 ARCHITECTURE = record(

@@ -18,13 +18,13 @@ from hubloader.architectures._entry import (
 from hubloader.architectures._funnel_attention import FunnelAttention, Level, Pooling
 from hubloader.architectures._funnel_config import FunnelConfig
 from hubloader.architectures._heads import (
-    Bias,
-    MaskedLM,
+    Head,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import Bias, MaskedLM
 from hubloader.nn.blocks import activate
 from hubloader.nn.layer import UNTRACED, Layer, Trace
 
@@ -240,24 +240,19 @@ class FunnelClassificationHead(Layer):
         return self.linear_out(self.dropout(self.nn.tanh(self.linear_hidden(x))))
 
 
-class FunnelForSequenceClassification(Layer):
+class FunnelForSequenceClassification(Head):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
 
+    model_class = FunnelBaseModel
+    prefix = "funnel"
+    pools = None
+
     def __init__(self, c: FunnelConfig) -> None:
-        super().__init__()
-        self.funnel = self.nn.make(FunnelBaseModel, c)
+        super().__init__(c)
         self.classifier = self.nn.make(FunnelClassificationHead, c, c.num_labels)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        hidden = self.funnel(input_ids, attention_mask, token_type_ids, trace=trace)
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) -> (B, num_labels)."""
         return self.classifier(hidden[:, 0])
 
 
@@ -268,7 +263,7 @@ class FunnelMaskedWords(MaskedLM):
 
     def __init__(self, c: FunnelConfig) -> None:
         super().__init__(c)
-        self.lm_head = self.nn.make(Bias, c.vocab_size)
+        self.lm_head = self.nn.make(Bias, c, c.d_model)
 
     def read(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) -> (B, T, vocab_size)."""
@@ -312,4 +307,5 @@ ARCHITECTURE = Architecture(
         MULTIPLE_CHOICE: FunnelForMultipleChoice,
     },
     ignored_unexpected=(r"^(?:funnel\.)?decoder\.",),
+    takes_besides=("inputs_embeds",),
 )

@@ -73,7 +73,7 @@ class GemmaModel(Decoder):
 class GemmaForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = GemmaModel
+    model_class = GemmaModel
 
 
 ARCHITECTURE = record(

@@ -96,7 +96,7 @@ class Gemma2Model(Decoder):
 class Gemma2ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Gemma2Model
+    model_class = Gemma2Model
 
 
 ARCHITECTURE = record(

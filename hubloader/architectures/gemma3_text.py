@@ -71,8 +71,11 @@ class Gemma3TextConfig(Gemma2Config):
         return self.rope_from({**given, **(self.rope_scaling or {})})
 
     def beyond(self) -> list[str]:
-        """Looking ahead is implemented for this Gemma."""
-        return [said for said in super().beyond() if "use_bidirectional_attention" not in said]
+        """Looking ahead is implemented for this Gemma; transformers reads a stretch by one name."""
+        found = [said for said in super().beyond() if "use_bidirectional_attention" not in said]
+        if "type" in (self.rope_scaling or {}) and "rope_type" not in (self.rope_scaling or {}):
+            found.append("rope_scaling: of this family transformers 5 reads rope_type, and no type")
+        return found
 
 
 class Gemma3Block(Gemma2Block):
@@ -90,7 +93,7 @@ class Gemma3TextModel(Decoder):
 class Gemma3TextForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Gemma3TextModel
+    model_class = Gemma3TextModel
 
 
 ARCHITECTURE = record(

@@ -227,19 +227,7 @@ class GPT2ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
 
     prefix = "transformer"
-    body_class = GPT2Model
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        body = getattr(self, self.prefix)
-        return self.scored(body(input_ids, attention_mask, token_type_ids, trace=trace), input_ids)
+    model_class = GPT2Model
 
 
 ARCHITECTURE = record(

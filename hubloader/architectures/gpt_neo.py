@@ -42,9 +42,15 @@ def _types_fault(value: Any) -> str | None:
         kinds, times = item
         if not isinstance(times, int) or not 0 <= times <= MAX_LAYERS:
             return wrong
-        if not isinstance(kinds, (list, tuple)) or not all(k in {GLOBAL, LOCAL} for k in kinds):
+        if not isinstance(kinds, (list, tuple)) or not all(k in (GLOBAL, LOCAL) for k in kinds):
             return wrong
     return None
+
+
+def _layers_fault(value: Any) -> str | None:
+    """What is wrong with a list of how far each layer looks."""
+    lists = isinstance(value, (list, tuple)) and all(kind in (GLOBAL, LOCAL) for kind in value)
+    return None if value is None or lists else f"{value!r} is no list of {GLOBAL} and {LOCAL}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,7 @@ class GPTNeoConfig(CausalConfig):
     num_layers: int = size(24, least=0, most=MAX_LAYERS)
     num_heads: int = size(16)
     attention_types: tuple[Any, ...] | None = checked(None, _types_fault)
+    attention_layers: tuple[str, ...] | None = checked(None, _layers_fault)
     intermediate_size: int | None = optional(size(8192))
     window_size: int = size(256, most=MAX_ROWS)
     activation_function: str = activation("gelu_new")
@@ -92,7 +99,9 @@ class GPTNeoConfig(CausalConfig):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """How far each layer looks: by turns, if the config does not say."""
+        """How far each layer looks: what is said of each wins; by turns, if nothing is said."""
+        if self.attention_layers is not None:
+            return self.attention_layers
         if self.attention_types is None:
             return tuple(LOCAL if i % 2 else GLOBAL for i in range(self.num_layers))
         return tuple(k for kinds, times in self.attention_types for k in tuple(kinds) * times)
@@ -198,7 +207,7 @@ class GPTNeoModel(GPT2Model):
 class GPTNeoForSequenceClassification(GPT2ForSequenceClassification):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
 
-    body_class = GPTNeoModel
+    model_class = GPTNeoModel
 
 
 ARCHITECTURE = record(

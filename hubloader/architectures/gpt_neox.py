@@ -83,6 +83,11 @@ class GPTNeoXConfig(RotaryConfig):
         found = [*super().faults(), *self.must_divide("hidden_size", "num_attention_heads")]
         return found or self.rope_faults(self.hidden_size // self.num_attention_heads)
 
+    def beyond(self) -> list[str]:
+        """Heads are as wide as they are turned for."""
+        width = self.hidden_size // self.num_attention_heads
+        return [*super().beyond(), *self.width_beyond(self.extra.get("head_dim"), width)]
+
 
 class GPTNeoXAttention(Layer):
     """Every token looks back, with turned heads, whose inputs lie head by head."""
@@ -164,7 +169,7 @@ class GPTNeoXForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
     prefix = "gpt_neox"
-    body_class = GPTNeoXModel
+    model_class = GPTNeoXModel
 
 
 ARCHITECTURE = record(

@@ -9,7 +9,7 @@ from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, share, size
 from hubloader.architectures._decoder import PlainMLP, View, causal_mask, record
 from hubloader.architectures._heads import QuestionAnswering
 from hubloader.architectures.gpt2 import GPT2Config, GPT2ForSequenceClassification, GPT2Model
-from hubloader.nn.blocks import merge_heads, split_heads
+from hubloader.nn.blocks import check_length, merge_heads, split_heads
 from hubloader.nn.layer import Layer
 from hubloader.nn.rotary import Rope, Rotary, turn
 
@@ -108,9 +108,11 @@ class GPTJModel(GPT2Model):
         """Build the angles of positions, which have no table."""
         rope = Rope(longest=c.n_positions, pairs=True)
         self.rotary = self.nn.make(Rotary, rope, c.rotary_dim)
+        self.length = c.n_positions
 
     def embed(self, input_ids: Tensor) -> Tensor:
-        """(B, T) -> (B, T, n_embd): words alone."""
+        """(B, T) -> (B, T, n_embd): words alone, of as many positions as the model is for."""
+        check_length(self.nn, input_ids, self.length)
         return self.wte(input_ids)
 
     def view(self, x: Tensor, attention_mask: Tensor | None, trace: Trace) -> View:
@@ -122,7 +124,7 @@ class GPTJModel(GPT2Model):
 class GPTJForSequenceClassification(GPT2ForSequenceClassification):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels)."""
 
-    body_class = GPTJModel
+    model_class = GPTJModel
 
 
 ARCHITECTURE = record(

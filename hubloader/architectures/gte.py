@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures._config import MAX_ROWS, activation, share, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
-from hubloader.architectures._heads import Bias, LMHeadMaskedLM, TokenClassification, heads
+from hubloader.architectures._heads import TokenClassification, heads
+from hubloader.architectures._masked_words import Bias, LMHeadMaskedLM
 from hubloader.architectures.nomic_bert import (
     NomicBertConfig,
     NomicBertForSequenceClassification,
@@ -79,7 +80,7 @@ class GteLMHead(Layer):
         super().__init__()
         self.dense = self.nn.Linear(c.hidden_size, c.hidden_size)
         self.layer_norm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-        self.decoder = self.nn.make(Bias, c.vocab_size)
+        self.decoder = self.nn.make(Bias, c, c.hidden_size)
 
     def forward(self, hidden: Tensor, words: Any) -> Tensor:
         """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
@@ -118,4 +119,5 @@ ARCHITECTURE = Architecture(
         (r"\.mlp\.up_gate_proj\.", (".mlp.up_proj.", ".mlp.gate_proj.")),
     ),
     ignored_unexpected=(r"inv_freq$",),
+    takes_besides=("inputs_embeds",),
 )

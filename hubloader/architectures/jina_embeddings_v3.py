@@ -19,12 +19,8 @@ from hubloader.architectures._config import (
     token,
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
-from hubloader.architectures._heads import (
-    LMHeadMaskedLM,
-    QuestionAnswering,
-    TokenClassification,
-    heads,
-)
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification, heads
+from hubloader.architectures._masked_words import LMHeadMaskedLM
 from hubloader.architectures.nomic_bert import NomicBertConfig, NomicBertLayer, NomicBertModel
 from hubloader.architectures.roberta import RobertaForSequenceClassification
 from hubloader.nn.blocks import activate
@@ -126,4 +122,5 @@ ARCHITECTURE = Architecture(
         (r"\.mixer\.Wqkv\.", (".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj.")),
     ),
     ignored_unexpected=(r"inv_freq$",),
+    takes_besides=("inputs_embeds",),
 )

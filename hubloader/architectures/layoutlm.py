@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
-from hubloader.architectures._heads import (
-    ClsMaskedLM,
-    QuestionAnswering,
-    TokenClassification,
-    heads,
-)
+from hubloader.architectures._heads import QuestionAnswering, TokenClassification, heads
+from hubloader.architectures._masked_words import ClsMaskedLM
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -105,19 +101,6 @@ class LayoutLMForSequenceClassification(BertForSequenceClassification):
 
     model_class = LayoutLMModel
     prefix = "layoutlm"
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        bbox: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        more = (token_type_ids, bbox)
-        return self.classify(self.encoder(input_ids, attention_mask, *more, trace=trace))
 
 
 ARCHITECTURE = replace(

@@ -35,7 +35,7 @@ class LlamaModel(Decoder):
 class LlamaForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = LlamaModel
+    model_class = LlamaModel
 
 
 ARCHITECTURE = record(

@@ -13,12 +13,12 @@ from hubloader.architectures import roberta
 from hubloader.architectures._config import MAX_ROWS, checked, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    LMHeadMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import LMHeadMaskedLM
 from hubloader.architectures.bert import (
     BertAttention,
     BertEncoder,
@@ -165,13 +165,32 @@ class LongformerSelfAttention(BertSelfAttention):
         context = nn.transpose(nn.reshape(context, (b, n, h, width, d)), (0, 2, 1, 3, 4))
         return nn.reshape(context, (b, h, n * width, d))[:, :, :tokens]
 
-    def overlook(self, x: Tensor, asked: Tensor, view: View) -> Tensor:
+    def overlook(self, x: Tensor, asked: Tensor, view: View, trace: Trace = UNTRACED) -> Tensor:
         """Of tokens (B, S, hidden_size) at all tokens (B, T, hidden_size), by the other look."""
         nn, heads = self.nn, self.heads
         q = split_heads(nn, self.query_global(asked), heads)
         k, v = (split_heads(nn, f(x), heads) for f in (self.key_global, self.value_global))
         dropout = self.dropout.p if self.training else 0.0
-        return merge_heads(nn, nn.attention(q, k, v, view.real[:, None, None, :], dropout=dropout))
+        mask = view.real[:, None, None, :]
+        return merge_heads(nn, nn.attention(q, k, v, mask, dropout=dropout, trace=trace))
+
+    def keep(self, x: Tensor, everywhere: Tensor, view: View, trace: Trace) -> None:
+        """Keep what each text's global tokens see; a token that a text lacks sees all alike."""
+        nn = self.nn
+        there = nn.cast_like(everywhere, x)
+        order = nn.cumsum(there, 1) * there
+        most = 1 if view.first else max(int(count) for count in nn.sum(there, 1))
+        if most == 0:
+            return
+        each = [nn.cast_like(order == n, x)[:, None, :] for n in range(1, most + 1)]
+        chosen = nn.concat(each, 1)  # (B, globals, T)
+        seen = Trace(attentions=True)
+        self.overlook(x, chosen @ x, view, seen)
+        found = nn.sum(chosen, 2)[:, None, :, None]
+        ones = nn.zeros_like(seen.kept_attentions[0]) + 1
+        alike = ones / nn.sum(ones, 3)[..., None]
+        kept = seen.kept_attentions[0] * found + alike * (1 - found)
+        trace.global_attention(nn.transpose(kept, (0, 1, 3, 2)))
 
     def forward(  # type: ignore[override]  # more than a mask
         self, x: Tensor, mask: View, trace: Trace = UNTRACED
@@ -180,6 +199,8 @@ class LongformerSelfAttention(BertSelfAttention):
         nn, context = self.nn, self.look(x, mask, trace)
         if mask.everywhere is None:
             return context
+        if trace.attentions:
+            self.keep(x, mask.everywhere, mask, trace)
         there = nn.cast_like(mask.everywhere, x)[:, :, None]
         asked = x[:, :1] if mask.first else x
         return context * (1 - there) + self.overlook(x, asked, mask) * there
@@ -292,7 +313,7 @@ class LongformerForSequenceClassification(RobertaForSequenceClassification):
     model_class = LongformerModel
     prefix = "longformer"
 
-    def forward(
+    def forward(  # type: ignore[override]  # the body's inputs, one of them changed
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
@@ -304,7 +325,7 @@ class LongformerForSequenceClassification(RobertaForSequenceClassification):
         """(B, T) -> (B, num_labels)."""
         everywhere = "first" if global_attention_mask is None else global_attention_mask
         inputs = (input_ids, attention_mask, token_type_ids, everywhere)
-        return self.classifier(self.encoder(*inputs, trace=trace))
+        return self.classifier(self.body(*inputs, trace=trace))
 
 
 def _separators_before(nn: Any, input_ids: Tensor, separator: int | None) -> Tensor:

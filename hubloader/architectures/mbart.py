@@ -54,7 +54,7 @@ class MBartModel(BartModel):
 class MBartForSequenceClassification(Seq2SeqForSequenceClassification):
     """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
 
-    body_class = MBartModel
+    model_class = MBartModel
 
 
 ARCHITECTURE = replace(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -68,50 +68,63 @@ class PlainResidual(Layer):
 
 
 class MegatronBertAttention(Layer):
-    """Norm, self-attention, residual."""
+    """Norm, self-attention, residual; a family names its norm, and how its tokens look."""
 
-    def __init__(self, c: MegatronBertConfig) -> None:
+    norm: ClassVar[str] = "ln"
+    self_class: ClassVar[type[Layer]] = BertSelfAttention
+
+    def __init__(self, c: BertConfig) -> None:
         super().__init__()
-        self.ln = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-        self.self = self.nn.make(BertSelfAttention, c)
+        setattr(self, self.norm, self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps))
+        self.self = self.nn.make(self.self_class, c)
         self.output = self.nn.make(PlainResidual, c.hidden_size, c)
 
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        return self.output(self.self(self.ln(x), mask, trace), x)
+    def forward(self, x: Tensor, *view: Any) -> Tensor:
+        """(B, T, hidden_size), and what the attention looks through -> the same shape."""
+        return self.output(self.self(getattr(self, self.norm)(x), *view), x)
 
 
 class MegatronBertLayer(Layer):
     """Attention, then norm and the feed-forward network."""
 
-    def __init__(self, c: MegatronBertConfig) -> None:
+    norm: ClassVar[str] = "ln"
+    attention_class: ClassVar[type[Layer]] = MegatronBertAttention
+
+    def __init__(self, c: BertConfig) -> None:
         super().__init__()
-        self.attention = self.nn.make(MegatronBertAttention, c)
-        self.ln = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.attention = self.nn.make(self.attention_class, c)
+        setattr(self, self.norm, self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps))
         self.intermediate = self.nn.make(BertIntermediate, c)
         self.output = self.nn.make(PlainResidual, c.intermediate_size, c)
 
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        x = self.attention(x, mask, trace)
-        return self.output(self.intermediate(self.ln(x)), x)
+    def forward(self, x: Tensor, *view: Any) -> Tensor:
+        """(B, T, hidden_size), and what the attention looks through -> the same shape."""
+        x = self.attention(x, *view)
+        return self.output(self.intermediate(getattr(self, self.norm)(x)), x)
 
 
 class MegatronBertEncoder(BertEncoder):
     """The stack of layers, and the norm that ends it."""
 
     layer_class = MegatronBertLayer
+    norm: ClassVar[str] = "ln"
 
-    def __init__(self, c: MegatronBertConfig) -> None:
+    def __init__(self, c: BertConfig) -> None:
         super().__init__(c)
-        self.ln = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        setattr(self, self.norm, self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps))
+
+    def view(self, x: Tensor, mask: Tensor | None) -> tuple[Any, ...]:
+        """What the layers look through: x (B, T, hidden_size), and the mask."""
+        del x
+        return (mask,)
 
     def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
         """(B, T, hidden_size) -> the same shape; the last hidden states kept are normalised."""
+        view = self.view(x, mask)
         for layer in self.layer:
             trace.hidden(x)
-            x = layer(x, mask, trace)
-        x = self.ln(x)
+            x = layer(x, *view, trace)
+        x = getattr(self, self.norm)(x)
         trace.hidden(x)
         return x
 

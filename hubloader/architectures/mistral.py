@@ -37,7 +37,7 @@ class MistralModel(Decoder):
 class MistralForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = MistralModel
+    model_class = MistralModel
 
 
 ARCHITECTURE = record(

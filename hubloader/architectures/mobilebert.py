@@ -17,13 +17,12 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
-    Transform,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM, Transform, ties_words
 from hubloader.architectures.bert import (
     BertConfig,
     BertEmbeddings,
@@ -327,12 +326,15 @@ class MobileBertPredictions(Layer):
         self.dense = nn.Linear(c.vocab_size, c.hidden_size - c.embedding_size, bias=False)
         nn.weight(self, "bias", (c.vocab_size,))
         self.narrow = c.embedding_size
+        self.decoder = None if ties_words(c) else nn.Linear(self.narrow, c.vocab_size)
 
     def forward(self, hidden: Tensor, words: Any) -> Tensor:
         """(B, T, hidden_size), the table of words -> (B, T, vocab_size)."""
         x = self.transform(hidden)
-        by_words = self.nn.unembed(x[..., : self.narrow], words)
-        return by_words + x[..., self.narrow :] @ self.dense.weight + self.bias
+        near, more = x[..., : self.narrow], x[..., self.narrow :] @ self.dense.weight
+        if self.decoder is not None:
+            return self.decoder(near) + more
+        return self.nn.unembed(near, words) + more + self.bias
 
 
 class MobileBertMaskedWords(ClsMaskedLM):

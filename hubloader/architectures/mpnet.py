@@ -6,24 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubloader.architectures._config import MAX_ROWS, size, token
-from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._encoder import Encoder, NamedSelfAttention
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
 from hubloader.architectures._heads import (
-    LMHeadMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
-from hubloader.architectures.bert import BertConfig, BertIntermediate, BertPooler, BertResidual
-from hubloader.architectures.roberta import RobertaClassificationHead
+from hubloader.architectures._masked_words import LMHeadMaskedLM
+from hubloader.architectures.bert import BertConfig, BertLayer, BertPooler
+from hubloader.architectures.roberta import RobertaForSequenceClassification
 from hubloader.nn.blocks import (
-    check_length,
     key_mask,
-    merge_heads,
     positions_after_padding,
     relative_distances,
-    split_heads,
     t5_bucket_table,
 )
 from hubloader.nn.layer import UNTRACED, Layer
@@ -67,31 +64,15 @@ class MPNetEmbeddings(Layer):
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """(B, T) -> (B, T, hidden_size)."""
-        check_length(self.nn, input_ids, self.length - _PADDING - 1, _PADDING)
-        positions = positions_after_padding(self.nn, input_ids, _PADDING)
+        positions = positions_after_padding(self.nn, input_ids, _PADDING, self.length)
         x = self.word_embeddings(input_ids) + self.position_embeddings(positions)
         return self.dropout(self.LayerNorm(x))
 
 
-class MPNetSelfAttention(Layer):
+class MPNetSelfAttention(NamedSelfAttention):
     """Every token looks at every other, nearer ones differently."""
 
-    def __init__(self, c: MPNetConfig) -> None:
-        super().__init__()
-        self.q = self.nn.Linear(c.hidden_size, c.hidden_size)
-        self.k = self.nn.Linear(c.hidden_size, c.hidden_size)
-        self.v = self.nn.Linear(c.hidden_size, c.hidden_size)
-        self.o = self.nn.Linear(c.hidden_size, c.hidden_size)
-        self.dropout = self.nn.Dropout(c.attention_probs_dropout_prob)
-        self.heads = c.num_attention_heads
-
-    def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor, trace: Trace) -> Tensor:
-        """(B, T, hidden_size), bias (1, H, T, T) -> (B, T, hidden_size)."""
-        nn, heads = self.nn, self.heads
-        q, k, v = (split_heads(nn, f(x), heads) for f in (self.q, self.k, self.v))
-        dropout = self.dropout.p if self.training else 0.0
-        context = nn.attention(q, k, v, mask, bias, dropout=dropout, trace=trace)
-        return self.o(merge_heads(nn, context))
+    names = ("q", "k", "v", "o")
 
 
 class MPNetAttention(Layer):
@@ -99,28 +80,21 @@ class MPNetAttention(Layer):
 
     def __init__(self, c: MPNetConfig) -> None:
         super().__init__()
-        self.attn = self.nn.make(MPNetSelfAttention, c)
+        self.attn = self.nn.make(
+            MPNetSelfAttention, c.hidden_size, c.num_attention_heads, c.attention_probs_dropout_prob
+        )
         self.LayerNorm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
         self.dropout = self.nn.Dropout(c.hidden_dropout_prob)
 
     def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor, trace: Trace) -> Tensor:
         """(B, T, hidden_size) -> the same shape."""
-        return self.LayerNorm(self.dropout(self.attn(x, mask, bias, trace)) + x)
+        return self.LayerNorm(self.dropout(self.attn(x, mask, trace, bias=bias)) + x)
 
 
-class MPNetLayer(Layer):
+class MPNetLayer(BertLayer):
     """Attention, then the feed-forward network."""
 
-    def __init__(self, c: MPNetConfig) -> None:
-        super().__init__()
-        self.attention = self.nn.make(MPNetAttention, c)
-        self.intermediate = self.nn.make(BertIntermediate, c)
-        self.output = self.nn.make(BertResidual, c.intermediate_size, c)
-
-    def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor, trace: Trace) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        x = self.attention(x, mask, bias, trace)
-        return self.output(self.intermediate(x), x)
+    attention_class = MPNetAttention
 
 
 class MPNetEncoder(Layer):
@@ -172,19 +146,11 @@ class MPNetModel(Encoder):
         return None if self.pooler is None else self.pooler(hidden)
 
 
-class MPNetForSequenceClassification(Layer):
+class MPNetForSequenceClassification(RobertaForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    def __init__(self, c: MPNetConfig) -> None:
-        super().__init__()
-        self.mpnet = self.nn.make(MPNetModel, c, pooler=False)
-        self.classifier = self.nn.make(RobertaClassificationHead, c)
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, trace: Trace = UNTRACED
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        return self.classifier(self.mpnet(input_ids, attention_mask, trace=trace))
+    model_class = MPNetModel
+    prefix = "mpnet"
 
 
 ARCHITECTURE = Architecture(

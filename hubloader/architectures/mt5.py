@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from hubloader.architectures import t5
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, checked, size, token
-from hubloader.architectures.t5 import T5Config, network_fault
+from hubloader.architectures._t5_config import T5Config, network_fault
 
 
 @dataclass(frozen=True, kw_only=True)

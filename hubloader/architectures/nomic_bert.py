@@ -21,7 +21,8 @@ from hubloader.architectures._config import (
 )
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION, Architecture
-from hubloader.architectures._heads import ClsMaskedLM, Predictions, TokenClassification, heads
+from hubloader.architectures._heads import TokenClassification, heads
+from hubloader.architectures._masked_words import ClsMaskedLM, Predictions
 from hubloader.architectures._rope_config import RotaryConfig
 from hubloader.architectures.bert import BertForSequenceClassification, BertPooler
 from hubloader.nn.blocks import activate, key_mask, merge_heads, split_heads
@@ -70,10 +71,14 @@ class NomicBertConfig(RotaryConfig):
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """Read a config.json; by its old names, null is what is usual, four times the width."""
-        given = {k: v for k, v in raw.items() if v is not None or k not in cls.aliases}
+        """Read a config.json; by its old names, null is what is usual, four times the width.
+
+        What today's names say wins, as in transformers, which knows no others.
+        """
+        old = {k: v for k, v in raw.items() if k in cls.aliases and cls.aliases[k] not in raw}
+        given = {k: v for k, v in raw.items() if k not in cls.aliases or old.get(k) is not None}
         width = raw.get("n_embd")
-        if "n_inner" in raw and "n_inner" not in given and isinstance(width, int):
+        if "n_inner" in old and "n_inner" not in given and isinstance(width, int):
             given["n_inner"] = 4 * width
         return super().from_json(given)
 
@@ -238,10 +243,6 @@ class NomicBertForSequenceClassification(BertForSequenceClassification):
     model_class = NomicBertModel
     prefix = "nomic_bert"
 
-    def __init__(self, c: NomicBertConfig) -> None:
-        super().__init__(c)  # type: ignore[arg-type]  # what a head needs of it
-        setattr(self, self.prefix, self.nn.make(self.model_class, c, pooler=True))
-
 
 _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 
@@ -288,4 +289,5 @@ ARCHITECTURE = Architecture(
     ),
     splits=((r"\.attn\.Wqkv\.", tuple(f".{part}." for part in _ATTENTION)),),
     ignored_unexpected=(r"inv_freq$",),
+    takes_besides=("inputs_embeds",),
 )

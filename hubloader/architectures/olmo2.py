@@ -79,7 +79,7 @@ class Olmo2Model(Decoder):
 class Olmo2ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Olmo2Model
+    model_class = Olmo2Model
 
 
 ARCHITECTURE = record("olmo2", "Olmo2", Olmo2Config, Olmo2ForSequenceClassification)

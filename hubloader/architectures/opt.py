@@ -149,10 +149,11 @@ class OPTDecoder(Layer):
     def positions(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """(B, T) -> (T,) or (B, T): rows of the table; padding has one of its own."""
         nn = self.nn
-        check_length(nn, input_ids, self.length)
         if attention_mask is None or is_whole(attention_mask):
+            check_length(nn, input_ids, self.length)
             return nn.arange(nn.shape(input_ids)[1], input_ids) + _OFFSET
         real = nn.cast_int(attention_mask)
+        check_length(nn, input_ids, self.length, real)
         return nn.cumsum(real, 1) * real + (_OFFSET - 1)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None, trace: Trace) -> Tensor:
@@ -190,7 +191,7 @@ class OPTModel(Encoder):
 class OPTForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = OPTModel
+    model_class = OPTModel
 
 
 ARCHITECTURE = record(

@@ -124,7 +124,7 @@ class PhiModel(Decoder):
 class PhiForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = PhiModel
+    model_class = PhiModel
 
 
 ARCHITECTURE = record(

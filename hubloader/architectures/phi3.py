@@ -144,7 +144,7 @@ class Phi3Model(Decoder):
 class Phi3ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Phi3Model
+    model_class = Phi3Model
 
 
 ARCHITECTURE = record(

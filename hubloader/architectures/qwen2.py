@@ -26,7 +26,7 @@ class Qwen2Model(Decoder):
 class Qwen2ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Qwen2Model
+    model_class = Qwen2Model
 
 
 ARCHITECTURE = record(

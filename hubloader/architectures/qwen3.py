@@ -67,7 +67,7 @@ class Qwen3Model(Decoder):
 class Qwen3ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Qwen3Model
+    model_class = Qwen3Model
 
 
 ARCHITECTURE = record(

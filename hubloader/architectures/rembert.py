@@ -9,13 +9,12 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_LAYERS, MAX_ROWS, share, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
-    Transform,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM, Transform
 from hubloader.architectures.bert import (
     BertConfig,
     BertEncoder,

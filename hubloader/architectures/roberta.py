@@ -9,19 +9,19 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import MAX_ROWS, size, token
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    LMHeadMaskedLM,
+    Head,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import LMHeadMaskedLM
 from hubloader.architectures.bert import BertConfig, BertEmbeddings, BertModel
-from hubloader.nn.blocks import activate, check_length, positions_after_padding
-from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.blocks import activate, positions_after_padding
+from hubloader.nn.layer import Layer
 
 if TYPE_CHECKING:
-    from hubloader.architectures._encoder import Encoder
-    from hubloader.nn.layer import Tensor, Trace
+    from hubloader.nn.layer import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,7 @@ class RobertaEmbeddings(BertEmbeddings):
 
     def positions(self, input_ids: Tensor) -> Tensor:
         """(B, T) -> (B, T)."""
-        room = self.length - self.padding_idx - 1
-        check_length(self.nn, input_ids, room, self.padding_idx)
-        return positions_after_padding(self.nn, input_ids, self.padding_idx)
+        return positions_after_padding(self.nn, input_ids, self.padding_idx, self.length)
 
 
 class RobertaModel(BertModel):
@@ -88,37 +86,22 @@ class ConfiguredClassificationHead(RobertaClassificationHead):
         self.activation = c.hidden_act  # type: ignore[misc]  # the class's is a default
 
 
-class RobertaForSequenceClassification(Layer):
+class RobertaForSequenceClassification(Head):
     """input_ids, attention_mask, token_type_ids (B, T) -> logits (B, num_labels).
 
     A family with such a head names its encoder and where that sits.
     """
 
-    model_class: ClassVar[type[Encoder]] = RobertaModel
+    model_class: ClassVar[type[Layer]] = RobertaModel
     head_class: ClassVar[type[Layer]] = RobertaClassificationHead
     prefix: ClassVar[str] = "roberta"
 
     def __init__(self, c: BertConfig) -> None:
-        super().__init__()
-        setattr(self, self.prefix, self.nn.make(self.model_class, c, pooler=False))
+        super().__init__(c)
         self.classifier = self.nn.make(self.head_class, c)
 
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, wherever the checkpoint has it."""
-        encoder: Encoder = getattr(self, self.prefix)
-        return encoder
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        hidden = self.encoder(input_ids, attention_mask, token_type_ids, trace=trace)
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden_size) -> (B, num_labels)."""
         return self.classifier(hidden)
 
 

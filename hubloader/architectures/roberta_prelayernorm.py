@@ -8,37 +8,29 @@ from typing import TYPE_CHECKING
 from hubloader.architectures import roberta
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    LMHeadMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
-from hubloader.architectures.bert import BertEncoder, BertIntermediate, BertSelfAttention
-from hubloader.architectures.megatron_bert import PlainResidual
+from hubloader.architectures._masked_words import LMHeadMaskedLM
+from hubloader.architectures.bert import BertEncoder, BertIntermediate, BertLayer
+from hubloader.architectures.megatron_bert import MegatronBertAttention, PlainResidual
 from hubloader.architectures.roberta import (
     RobertaConfig,
     RobertaForSequenceClassification,
     RobertaModel,
 )
-from hubloader.nn.layer import UNTRACED, Layer
+from hubloader.nn.layer import UNTRACED
 
 if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor, Trace
 
 
-class RobertaPreLayerNormAttention(Layer):
+class RobertaPreLayerNormAttention(MegatronBertAttention):
     """Norm, self-attention, residual."""
 
-    def __init__(self, c: RobertaConfig) -> None:
-        super().__init__()
-        self.self = self.nn.make(BertSelfAttention, c)
-        self.output = self.nn.make(PlainResidual, c.hidden_size, c)
-        self.LayerNorm = self.nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        return self.output(self.self(self.LayerNorm(x), mask, trace), x)
+    norm = "LayerNorm"
 
 
 class RobertaPreLayerNormIntermediate(BertIntermediate):
@@ -53,19 +45,15 @@ class RobertaPreLayerNormIntermediate(BertIntermediate):
         return super().forward(self.LayerNorm(x))
 
 
-class RobertaPreLayerNormLayer(Layer):
+class RobertaPreLayerNormLayer(BertLayer):
     """Attention, then the feed-forward network."""
 
+    attention_class = RobertaPreLayerNormAttention
+
     def __init__(self, c: RobertaConfig) -> None:
-        super().__init__()
-        self.attention = self.nn.make(RobertaPreLayerNormAttention, c)
+        super().__init__(c)
         self.intermediate = self.nn.make(RobertaPreLayerNormIntermediate, c)
         self.output = self.nn.make(PlainResidual, c.intermediate_size, c)
-
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace = UNTRACED) -> Tensor:
-        """(B, T, hidden_size) -> the same shape."""
-        x = self.attention(x, mask, trace)
-        return self.output(self.intermediate(x), x)
 
 
 class RobertaPreLayerNormEncoder(BertEncoder):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubloader.architectures import bert
-from hubloader.architectures._config import MAX_ROWS, MAX_WIDTH, checked, flag, size
+from hubloader.architectures._config import MAX_ROWS, flag, optional, size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
-    LastTokenChoice,
     QuestionAnswering,
+    SummarisedChoice,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM
+from hubloader.architectures._summary import SummaryConfig
 from hubloader.architectures.bert import (
     BertConfig,
     BertEncoder,
@@ -33,19 +34,12 @@ if TYPE_CHECKING:
     from hubloader.nn.layer import Tensor, Trace
 
 
-def _width_fault(value: Any) -> str | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is None or (whole and 1 <= value <= MAX_WIDTH):
-        return None
-    return f"{value!r} is not between 1 and {MAX_WIDTH}"
-
-
 @dataclass(frozen=True, kw_only=True)
-class RoFormerConfig(BertConfig):
+class RoFormerConfig(BertConfig, SummaryConfig):
     """Source: transformers 5.23, ``configuration_roformer.py``."""
 
     vocab_size: int = size(50000, most=MAX_ROWS)
-    embedding_size: int | None = checked(None, _width_fault)
+    embedding_size: int | None = optional(size(1))
     max_position_embeddings: int = size(1536, most=MAX_ROWS)
     rotary_value: bool = flag(False)
 
@@ -170,7 +164,7 @@ ARCHITECTURE = replace(
             tokens=TokenClassification,
             answers=QuestionAnswering,
             words=ClsMaskedLM,
-            choices=LastTokenChoice,
+            choices=SummarisedChoice,
         ),
     },
     takes_besides=("inputs_embeds",),

@@ -39,7 +39,7 @@ class SmolLM3Config(DecoderConfig):
     max_position_embeddings: int = size(32768, most=MAX_ROWS)
     pad_token_id: int | None = token(128004)
     use_sliding_window: bool = flag(False)
-    sliding_window: int | None = optional(size(4096, most=MAX_ROWS))
+    sliding_window: int | None = optional(size(4096, least=0, most=MAX_ROWS))
     no_rope_layers: tuple[int, ...] | None = checked(None, _flags_fault)
     no_rope_layer_interval: int = size(4)
     layer_types: tuple[str, ...] | None = layer_types()
@@ -91,7 +91,7 @@ class SmolLM3Model(Decoder):
 class SmolLM3ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = SmolLM3Model
+    model_class = SmolLM3Model
 
 
 ARCHITECTURE = record(

@@ -9,12 +9,12 @@ from hubloader.architectures import bert
 from hubloader.architectures._config import size
 from hubloader.architectures._entry import ENCODER, SEQUENCE_CLASSIFICATION
 from hubloader.architectures._heads import (
-    ClsMaskedLM,
     MultipleChoice,
     QuestionAnswering,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import ClsMaskedLM
 from hubloader.architectures.bert import (
     BertConfig,
     BertForSequenceClassification,

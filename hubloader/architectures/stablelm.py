@@ -67,6 +67,10 @@ class StableLmConfig(DecoderConfig):
         """Which share of a head's numbers is turned."""
         return self.partial_share(given)
 
+    def beyond(self) -> list[str]:
+        """Heads are as wide as they are turned for."""
+        return [*super().beyond(), *self.width_beyond(self.head_dim, self.head_width)]
+
 
 class HeadNorms(Layer):
     """A LayerNorm without bias for each head."""
@@ -127,7 +131,7 @@ class StableLmModel(Decoder):
 class StableLmForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = StableLmModel
+    model_class = StableLmModel
 
 
 ARCHITECTURE = record(

@@ -95,7 +95,7 @@ class Starcoder2Model(Decoder):
 class Starcoder2ForSequenceClassification(DecoderForSequenceClassification):
     """input_ids, attention_mask (B, T) -> logits (B, num_labels)."""
 
-    body_class = Starcoder2Model
+    model_class = Starcoder2Model
 
 
 ARCHITECTURE = record(

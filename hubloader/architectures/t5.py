@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from hubloader.architectures._config import (
-    MAX_LAYERS,
-    MAX_ROWS,
-    Config,
-    amount,
-    checked,
-    optional,
-    share,
-    size,
-    token,
-)
 from hubloader.architectures._encoder import Encoder
 from hubloader.architectures._entry import (
     ENCODER,
@@ -31,8 +19,8 @@ from hubloader.architectures._seq2seq import (
     shifted,
     tied_words,
 )
+from hubloader.architectures._t5_config import T5Config
 from hubloader.nn.blocks import (
-    ACTIVATIONS,
     activate,
     backward_mask,
     key_mask,
@@ -44,86 +32,7 @@ from hubloader.nn.blocks import (
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hubloader.nn.layer import Tensor, Trace
-
-
-def network_fault(value: Any) -> str | None:
-    """What is wrong with the name of a feed-forward network: ``relu``, ``gated-gelu``."""
-    words = value.split("-") if isinstance(value, str) else []
-    if not 1 <= len(words) <= 2 or (len(words) == 2 and words[0] != "gated"):
-        return f"{value!r} is neither an activation nor a gated one"
-    return None if words[-1] in ACTIVATIONS else f"{words[-1]!r} is no activation"
-
-
-@dataclass(frozen=True, kw_only=True)
-class T5Config(Config):
-    """Source: transformers 5.23, ``configuration_t5.py``."""
-
-    aliases: ClassVar[Mapping[str, str]] = {
-        "hidden_size": "d_model",
-        "num_attention_heads": "num_heads",
-        "num_hidden_layers": "num_layers",
-        "head_dim": "d_kv",
-    }
-    bias_in_every_layer: ClassVar[bool] = False
-    """Whether layers have biases of their own, rather than the first layer's."""
-
-    vocab_size: int = size(32128, most=MAX_ROWS)
-    d_model: int = size(512)
-    d_kv: int = size(64)
-    d_ff: int = size(2048)
-    num_layers: int = size(6, least=0, most=MAX_LAYERS)
-    num_decoder_layers: int | None = optional(size(6, least=0, most=MAX_LAYERS))
-    num_heads: int = size(8)
-    relative_attention_num_buckets: int = size(32, least=4)
-    relative_attention_max_distance: int = size(128, least=2)
-    dropout_rate: float = share(0.1)
-    layer_norm_epsilon: float = amount(1e-6, positive=False)
-    feed_forward_proj: str = checked("relu", network_fault)
-    classifier_dropout: float = share(0.0)
-    pad_token_id: int | None = token(0)
-    eos_token_id: int | None = token(1)
-    decoder_start_token_id: int | None = token(None)
-
-    @property
-    def hidden_size(self) -> int:
-        """Other families' name of ``d_model``."""
-        return self.d_model
-
-    @property
-    def num_attention_heads(self) -> int:
-        """Other families' name of ``num_heads``."""
-        return self.num_heads
-
-    @property
-    def num_hidden_layers(self) -> int:
-        """Other families' name of ``num_layers``."""
-        return self.num_layers
-
-    @property
-    def head_dropout(self) -> float:
-        """A token classifier's."""
-        return self.classifier_dropout
-
-    @property
-    def is_gated(self) -> bool:
-        """Whether one half of the feed-forward network opens and shuts the other."""
-        return self.feed_forward_proj.startswith("gated-")
-
-    @property
-    def act(self) -> str:
-        """The feed-forward network's; ``gated-gelu`` has always meant the approximation."""
-        name = self.feed_forward_proj.removeprefix("gated-")
-        return "gelu_new" if self.feed_forward_proj == "gated-gelu" else name
-
-    def faults(self) -> list[str]:
-        """Buckets reach further than the exact ones of them."""
-        found = super().faults()
-        if self.relative_attention_max_distance <= self.relative_attention_num_buckets // 2:
-            found.append("relative_attention_max_distance: nearer than exact buckets reach")
-        return found
 
 
 class T5Attention(Layer):
@@ -218,9 +127,9 @@ class T5Part(Layer):
         """X (B, T, d_model), looking at its own or at others' states -> the shape of x."""
         normed = self.nn.as_weights(self.layer_norm(x), self.layer_norm)
         if trace is None:
-            return x + self.dropout(self.part(normed))
+            return self.nn.add(x, self.dropout(self.part(normed)))
         made = self.part(normed, normed if at is None else at, mask, bias, trace)
-        return x + self.dropout(made)
+        return self.nn.add(x, self.dropout(made))
 
 
 class T5Block(Layer):
@@ -268,6 +177,7 @@ class T5Stack(Layer):
         self.block = nn.ModuleList([nn.make(T5Block, c, i, decodes=decodes) for i in range(layers)])
         self.final_layer_norm = nn.RMSNorm(c.d_model, eps=c.layer_norm_epsilon)
         self.dropout = nn.Dropout(c.dropout_rate)
+        self.looks_ahead = c.looks_ahead
 
     def run(
         self,
@@ -310,7 +220,8 @@ class T5Decoder(T5Stack):
     ) -> Tensor:
         """(B, T), memory (B, S, d_model), its mask (B, S) -> (B, T, d_model)."""
         nn, x = self.nn, self.embed_tokens(input_ids)
-        mask = backward_mask(nn, x, key_mask(nn, attention_mask))
+        mask = key_mask(nn, attention_mask)
+        mask = mask if self.looks_ahead else backward_mask(nn, x, mask)
         return self.run(x, mask, memory, key_mask(nn, memory_mask), trace)
 
 
@@ -363,7 +274,7 @@ class T5ForSequenceClassification(Seq2SeqForSequenceClassification):
     """input_ids (B, T), each text with as many ends -> logits (B, num_labels), at the last end."""
 
     prefix = "transformer"
-    body_class = T5TextModel
+    model_class = T5TextModel
 
 
 class T5ForQuestionAnswering(T5TextModel):
@@ -376,18 +287,9 @@ class T5ForQuestionAnswering(T5TextModel):
         super().__init__(c)
         self.qa_outputs = self.nn.Linear(c.d_model, 2)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        decoder_input_ids: Tensor | None = None,
-        decoder_attention_mask: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, S) and (B, T) -> (B, T, 2)."""
-        given = (input_ids, attention_mask, decoder_input_ids, decoder_attention_mask)
-        return self.qa_outputs(super().forward(*given, trace=trace))
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) -> (B, T, 2)."""
+        return self.qa_outputs(hidden)
 
 
 ARCHITECTURE = Architecture(

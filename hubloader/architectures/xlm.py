@@ -16,7 +16,7 @@ from hubloader.architectures._config import (
     size,
     token,
 )
-from hubloader.architectures._encoder import Encoder
+from hubloader.architectures._encoder import Encoder, NamedSelfAttention
 from hubloader.architectures._entry import (
     ENCODER,
     MASKED_LM,
@@ -25,15 +25,15 @@ from hubloader.architectures._entry import (
     Architecture,
 )
 from hubloader.architectures._heads import (
-    Bias,
-    MaskedLM,
+    Head,
     QuestionAnswering,
     SummaryMultipleChoice,
     TokenClassification,
     heads,
 )
+from hubloader.architectures._masked_words import Bias, MaskedLM
 from hubloader.architectures._summary import SequenceSummary, activation_or_none, summary_type
-from hubloader.nn.blocks import backward_mask, check_length, merge_heads, split_heads
+from hubloader.nn.blocks import backward_mask, check_length
 from hubloader.nn.layer import UNTRACED, Layer
 
 if TYPE_CHECKING:
@@ -121,28 +121,6 @@ class XLMConfig(Config):
         return [*super().beyond(), *([] if self.is_encoder else found)]
 
 
-class XLMAttention(Layer):
-    """Every token looks at every other."""
-
-    def __init__(self, c: XLMConfig) -> None:
-        super().__init__()
-        nn, width = self.nn, c.emb_dim
-        self.q_lin = nn.Linear(width, width)
-        self.k_lin = nn.Linear(width, width)
-        self.v_lin = nn.Linear(width, width)
-        self.out_lin = nn.Linear(width, width)
-        self.dropout = nn.Dropout(c.attention_dropout)
-        self.heads = c.n_heads
-
-    def forward(self, x: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
-        """(B, T, emb_dim) -> the same shape."""
-        nn, heads = self.nn, self.heads
-        q, k, v = (split_heads(nn, f(x), heads) for f in (self.q_lin, self.k_lin, self.v_lin))
-        dropout = self.dropout.p if self.training else 0.0
-        context = nn.attention(q, k, v, mask, dropout=dropout, trace=trace)
-        return self.out_lin(merge_heads(nn, context))
-
-
 class XLMFeedForward(Layer):
     """Four times as wide, bent, and back."""
 
@@ -174,7 +152,9 @@ class XLMModel(Encoder):
         self.lang_embeddings = nn.Embedding(c.languages, width) if c.languages else None
         self.embeddings = nn.Embedding(c.vocab_size, width, padding_idx=c.pad_token_id)
         self.layer_norm_emb = nn.LayerNorm(width, eps=c.layer_norm_eps)
-        self.attentions = nn.stack(XLMAttention, c.n_layers, c)
+        self.attentions = nn.stack(
+            NamedSelfAttention, c.n_layers, width, c.n_heads, c.attention_dropout
+        )
         norms = [nn.LayerNorm(width, eps=c.layer_norm_eps) for _ in range(2 * c.n_layers)]
         self.layer_norm1 = nn.ModuleList(norms[::2])
         self.ffns = nn.stack(XLMFeedForward, c.n_layers, c)
@@ -238,27 +218,19 @@ class XLMModel(Encoder):
         return x
 
 
-class XLMForSequenceClassification(Layer):
+class XLMForSequenceClassification(Head):
     """input_ids, attention_mask, token_type_ids, langs (B, T) -> logits (B, num_labels)."""
 
-    model_class: ClassVar[type[Encoder]] = XLMModel
+    model_class: ClassVar[type[Layer]] = XLMModel
+    prefix = "transformer"
+    pools = None
 
     def __init__(self, c: XLMConfig) -> None:
-        super().__init__()
-        self.transformer = self.nn.make(self.model_class, c)
+        super().__init__(c)
         self.sequence_summary = self.nn.make(SequenceSummary, c)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        langs: Tensor | None = None,
-        *,
-        trace: Trace = UNTRACED,
-    ) -> Tensor:
-        """(B, T) -> (B, num_labels)."""
-        hidden = self.transformer(input_ids, attention_mask, token_type_ids, langs, trace=trace)
+    def read(self, hidden: Tensor) -> Tensor:
+        """(B, T, emb_dim) -> (B, num_labels)."""
         return self.sequence_summary(hidden)
 
 
@@ -267,7 +239,7 @@ class XLMPredictions(Layer):
 
     def __init__(self, c: XLMConfig) -> None:
         super().__init__()
-        self.proj = self.nn.make(Bias, c.vocab_size)
+        self.proj = self.nn.make(Bias, c, c.emb_dim)
 
 
 class XLMMaskedWords(MaskedLM):
@@ -312,4 +284,5 @@ ARCHITECTURE = Architecture(
             beams=XLMBeamAnswers,
         ),
     },
+    takes_besides=("inputs_embeds",),
 )

@@ -76,7 +76,10 @@ def _arrays(value: Any) -> Any:
         return value
     import numpy as np  # first use
 
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except NotImplementedError:  # tensors of a graph that is being made: memory, layer by layer
+        return value
 
 
 class KerasPretrained:
@@ -163,7 +166,13 @@ class KerasPretrained:
         """Write a SavedModel with one endpoint, ``serve``, for batches of any size."""
         base: Any = super()
         signature = [self._get_save_spec()] if input_signature is None else input_signature
-        base.export(filepath, format, verbose, signature, **keywords)
+        self._serves = True
+        try:
+            base.export(filepath, format, verbose, signature, **keywords)
+        finally:
+            self._serves = False
+
+    _serves: bool = False  # an endpoint's outputs are tensors, with a row for each text
 
     def _get_save_spec(self, dynamic_batch: bool = True) -> dict[str, Any]:
         """What a saved model takes, by name: (B, T) int32 each, as the tokenizer gives them."""
@@ -190,14 +199,22 @@ class KerasPretrained:
         elif inputs is not None:
             names, model = self.module.positional, type(self).__name__
             named = {**inputs_by_place(model, names, (inputs, *more)), **named}
+        named = {
+            **named,
+            **(named.pop("switches", None) or {}),
+        }  # Keras', of a larger model of its own
         # before Keras, which wraps what is raised inside it
         self._refuse_unknown(named)
         given = {name: value for name, value in named.items() if value is not None}
         # Keras takes tensors as inputs and everything else by keyword
         options = {name: given.pop(name) for name in OPTIONS & given.keys()}
+        switches = {name: value for name, value in given.items() if isinstance(value, bool)}
+        if switches:
+            options["switches"] = {name: given.pop(name) for name in switches}
         arrays = {name: _arrays(value) for name, value in given.items()}
         base: Any = super(self.adapter, self)
-        return base.__call__(arrays, training=training, **options)
+        found = base.__call__(arrays, training=training, **options)
+        return found.of_texts() if self._serves else found
 
     def _refuse_unknown(self, named: Mapping[str, Any]) -> None:
         takes = self.module.accepts | OPTIONS | frozenset(self.module.targets)
@@ -214,11 +231,13 @@ class KerasPretrained:
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        switches: Mapping[str, bool] | None = None,
     ) -> Any:
-        """Compute on a mapping; Keras' own entry."""
+        """Compute on a mapping; Keras' own entry. ``switches`` are a family's own options."""
         self.module.train(bool(training))
         return self.module(
             **inputs,
+            **(switches or {}),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
@@ -264,7 +283,7 @@ class KerasPretrained:
         """One batch of ``predict``: a plain dictionary, which Keras can join with the next."""
         base: Any = super()
         found = base.predict_step(data)
-        return dict(found) if isinstance(found, ModelOutput) else found
+        return found.of_texts() if isinstance(found, ModelOutput) else found
 
 
 def _plain(inputs: Any) -> Any:

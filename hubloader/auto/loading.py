@@ -26,6 +26,7 @@ from hubloader.auto.config import (
 from hubloader.auto.head_tasks import HEADS
 from hubloader.auto.model_arguments import MODEL_KEYWORDS, ModelArguments, refuse_device
 from hubloader.auto.opening import open_files
+from hubloader.auto.outputs import OVERLOOKING, REMEMBERING
 from hubloader.auto.placement import one_device, place
 from hubloader.auto.select import Selection, select
 from hubloader.auto.source import asked_for, split_hub_arguments
@@ -235,6 +236,9 @@ def _built(kit: Any, selection: Selection, config: PretrainedConfig) -> Any:
     module.config = config
     for output in set(cls.output_types.values()):
         kit.register(output)
+        for more in (REMEMBERING, OVERLOOKING):
+            if output in more:
+                kit.register(more[output])
     return module
 
 

@@ -13,9 +13,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "OVERLOOKING",
+    "REMEMBERING",
     "BaseModelOutput",
     "BaseModelOutputWithPooling",
     "BeamQuestionAnsweringOutput",
@@ -97,6 +99,13 @@ class ModelOutput(OrderedDict[str, Any]):
     def to_tuple(self) -> tuple[Any, ...]:
         """The fields that are not None, in order."""
         return tuple(self[name] for name in self.keys())
+
+    def of_texts(self) -> dict[str, Any]:
+        """The fields that are not None and have a row for each text, so that batches can be joined.
+
+        What a model remembers for a later call has not.
+        """
+        return {name: value for name, value in self.items() if name != "mems"}
 
 
 class BaseModelOutput(ModelOutput):
@@ -235,3 +244,94 @@ class TFQuestionAnsweringModelOutput(QuestionAnsweringModelOutput):
 
 class TFBeamQuestionAnsweringOutput(BeamQuestionAnsweringOutput):
     """The same in TensorFlow."""
+
+
+def _remembering(of: type[ModelOutput], name: str) -> type[ModelOutput]:
+    """The same output with ``mems`` in it, by transformers' name."""
+    at = of.fields.index("hidden_states")
+    fields = (*of.fields[:at], "mems", *of.fields[at:])
+    return _made(of, name, fields, "``mems``: what each layer remembers, (M, B, width)")
+
+
+def _overlooking(of: type[ModelOutput], name: str) -> type[ModelOutput]:
+    """The same output with ``global_attentions`` in it, by transformers' name."""
+    fields = (*of.fields, "global_attentions")
+    return _made(
+        of, name, fields, "``global_attentions``: what global tokens see, (B, H, T, globals)"
+    )
+
+
+def _made(
+    of: type[ModelOutput], name: str, fields: tuple[str, ...], what: str
+) -> type[ModelOutput]:
+    body = {
+        "fields": fields,
+        "__module__": __name__,
+        "__doc__": f"``{of.__name__}``, and {what}.",
+    }
+    made = type(name, (of,), body)
+    globals()[name] = made  # where pickles find it
+    return made
+
+
+REMEMBERING: Mapping[type[ModelOutput], type[ModelOutput]] = {
+    of: _remembering(of, f"{framework}XLNet{suffix}")
+    for framework, outputs in (
+        (
+            "",
+            {
+                "ModelOutput": BaseModelOutput,
+                "ForSequenceClassificationOutput": SequenceClassifierOutput,
+                "ForTokenClassificationOutput": TokenClassifierOutput,
+                "ForMultipleChoiceOutput": MultipleChoiceModelOutput,
+                "ForQuestionAnsweringSimpleOutput": QuestionAnsweringModelOutput,
+                "ForQuestionAnsweringOutput": BeamQuestionAnsweringOutput,
+            },
+        ),
+        (
+            "TF",
+            {
+                "ModelOutput": TFBaseModelOutput,
+                "ForSequenceClassificationOutput": TFSequenceClassifierOutput,
+                "ForTokenClassificationOutput": TFTokenClassifierOutput,
+                "ForMultipleChoiceOutput": TFMultipleChoiceModelOutput,
+                "ForQuestionAnsweringSimpleOutput": TFQuestionAnsweringModelOutput,
+                "ForQuestionAnsweringOutput": TFBeamQuestionAnsweringOutput,
+            },
+        ),
+    )
+    for suffix, of in outputs.items()
+}
+"""An output -> the same, of a model that remembers."""
+
+OVERLOOKING: Mapping[type[ModelOutput], type[ModelOutput]] = {
+    of: _overlooking(of, f"{framework}Longformer{of.__name__.removeprefix(framework)}")
+    for framework, outputs in (
+        (
+            "",
+            (
+                BaseModelOutput,
+                BaseModelOutputWithPooling,
+                SequenceClassifierOutput,
+                TokenClassifierOutput,
+                MaskedLMOutput,
+                MultipleChoiceModelOutput,
+                QuestionAnsweringModelOutput,
+            ),
+        ),
+        (
+            "TF",
+            (
+                TFBaseModelOutput,
+                TFBaseModelOutputWithPooling,
+                TFSequenceClassifierOutput,
+                TFTokenClassifierOutput,
+                TFMaskedLMOutput,
+                TFMultipleChoiceModelOutput,
+                TFQuestionAnsweringModelOutput,
+            ),
+        ),
+    )
+    for of in outputs
+}
+"""An output -> the same, of a model with global attention."""

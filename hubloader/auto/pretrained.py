@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hubloader.auto.assemble import initial_weights
 from hubloader.auto.config import PretrainedConfig
+from hubloader.auto.outputs import OVERLOOKING, REMEMBERING
 from hubloader.auto.saving import save_model, shared_twice
 from hubloader.names import suggestion
 from hubloader.nn import Trace
@@ -194,7 +195,13 @@ class PretrainedModel:
                 "encoder_last_hidden_state": trace.encoded,
                 **_kept(trace.encoder, "encoder_"),
             }
-        output = self.output_types[kind](**values, **traced)
+        made = self.output_types[kind]
+        if "mems" in self.accepts:
+            made, traced["mems"] = REMEMBERING[made], tuple(trace.kept_memories) or None
+        if "global_attention_mask" in self.accepts:
+            seen = tuple(trace.kept_global_attentions) or None
+            made, traced["global_attentions"] = OVERLOOKING[made], seen
+        output = made(**values, **traced)
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 

@@ -183,20 +183,23 @@ class TorchModel(PretrainedModel):
             if given.get("input_ids") is not None:
                 raise ValueError("give input_ids or inputs_embeds, not both")
             given["input_ids"] = self._stand_in(words)
-            told = [given.get(name) for name in ("question_lengths", "token_type_ids")]
-            if "question_lengths" in self.accepts and not any(x is not None for x in told):
-                # no ids tell where a question ends: all is of the first type
-                given["token_type_ids"] = self.nn.zeros_like(given["input_ids"])
+            if hasattr(self, "without_ids"):  # what a head reads from ids, which say nothing here
+                given = self.without_ids(given)
         with contextlib.ExitStack() as stack:
             if words is not None:
-                stack.enter_context(_output(self.get_input_embeddings(), words))
+                stack.enter_context(_output(self.get_input_embeddings(), self._texts(words, 3)))
             if places is not None:
-                stack.enter_context(_input(self._position_table(), places))
+                stack.enter_context(_input(self._position_table(), self._texts(places, 2)))
             return super()._call(given, options)
 
+    def _texts(self, value: Any, axes: int) -> Any:
+        """Choices (B, choices, T, …) as the tables see them: each a text, (B * choices, T, …)."""
+        sizes = self.nn.shape(value)
+        return value if len(sizes) <= axes else self.nn.reshape(value, (-1, *sizes[1 - axes :]))
+
     def _stand_in(self, words: Any) -> Any:
-        """Ids (B, T) of what is a word and no padding, in place of those that nobody knows."""
-        zeros = self.nn.cast_int(self.nn.zeros_like(words[:, :, 0]))
+        """Ids (…, T) of what is a word and no padding, in place of those that nobody knows."""
+        zeros = self.nn.cast_int(self.nn.zeros_like(words[..., 0]))
         return zeros + (3 if getattr(self.config, "pad_token_id", None) == _WORD else _WORD)
 
     def _position_table(self) -> Any:
@@ -208,11 +211,14 @@ class TorchModel(PretrainedModel):
 
 @contextlib.contextmanager
 def _output(table: Any, value: Any) -> Iterator[None]:
-    """Let a table answer with a value, to this thread alone."""
-    mine = threading.get_ident()
+    """Let a table answer with a value, once and to this thread alone.
+
+    GPT-2's table is asked twice: for the words, then for their types.
+    """
+    mine, waiting = threading.get_ident(), [value]
 
     def answer(_table: Any, _given: Any, found: Any) -> Any:
-        return value if threading.get_ident() == mine else found
+        return waiting.pop() if waiting and threading.get_ident() == mine else found
 
     handle = table.register_forward_hook(answer)
     try:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hubloader.types import LoadReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Slot", "Tree", "load_slots"]
+__all__ = ["Items", "Slot", "Tree", "load_slots"]
 
 
 class Slot(NamedTuple):
@@ -60,6 +60,25 @@ class Tree:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute; every layer has its own."""
         raise NotImplementedError
+
+
+class Items:
+    """Layers in a row, named 0, 1, …: what lists of layers are on such frameworks."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        super().__init__()
+        for i, item in enumerate(items):
+            setattr(self, str(i), item)
+        self._length = len(items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (getattr(self, str(i)) for i in range(self._length))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Any:
+        return getattr(self, str(range(self._length)[index]))
 
 
 def load_slots(

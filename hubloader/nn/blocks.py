@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from hubloader.errors import UnfitLength
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -166,12 +168,26 @@ def window_mask(nn: Kit, like: Tensor, reach: int, mask: Tensor | None) -> Tenso
     return near if mask is None else near & mask
 
 
-def positions_after_padding(nn: Kit, input_ids: Tensor, padding_idx: int) -> Tensor:
-    """Fairseq's positions: pads sit at ``padding_idx``, tokens count up from there. (B, T).
+def positions_after_padding(nn: Kit, input_ids: Tensor, padding_idx: int, rows: int) -> Tensor:
+    """Fairseq's positions: pads sit at ``padding_idx``, tokens count up from there.
+
+    Args:
+        nn: the kit.
+        input_ids: (B, T).
+        padding_idx: the id of padding, and its row.
+        rows: how many the table of positions has.
+
+    Returns:
+        (B, T).
+
+    Raises:
+        UnfitLength: a text has more tokens than there are rows behind that of padding.
 
     Source: transformers 5.23, ``modeling_roberta.py``, ``create_position_ids_from_input_ids``.
+
     """
     real = nn.cast_int(input_ids != padding_idx)
+    check_length(nn, input_ids, rows - padding_idx - 1, real)
     return nn.cumsum(real, 1) * real + padding_idx
 
 
@@ -358,27 +374,25 @@ def each_block(nn: Kit, x: Tensor) -> Tensor:
     return nn.reshape(nn.transpose(x, (0, 2, 1, 3, 4)), (b * n, h, width, d))
 
 
-def check_length(nn: Kit, input_ids: Tensor, limit: int, padding: int | None = None) -> None:
-    """Refuse a sequence that is longer than the learned positions, where its length is known.
+def check_length(nn: Kit, like: Tensor, limit: int, counted: Tensor | None = None) -> None:
+    """Refuse a sequence that is longer than the positions that there are, where both are known.
 
     Args:
         nn: the kit.
-        input_ids: (B, T).
+        like: (B, T, ...), for its length.
         limit: how many positions there are for tokens.
-        padding: the id that takes none of them, if there is one.
+        counted: (B, T) int, 1 for a token that takes a position, 0 for padding; None: all do.
 
     Raises:
-        IndexError: it is.
+        UnfitLength: it is.
 
     """
-    length = nn.shape(input_ids)[1]
+    length = nn.shape(like)[1]
     if not isinstance(length, int) or length <= limit:
         return
-    if padding is not None:
-        tokens = nn.sum(nn.cast_int(input_ids != padding), 1)
-        if nn.masks_nothing(tokens <= limit):
-            return
-    raise IndexError(
-        f"a sequence of {length} tokens is longer than the {limit} positions that this model "
-        "has: truncate it, with truncation=True in the tokenizer's call"
+    if counted is not None and nn.masks_nothing(nn.sum(counted, 1) <= limit):
+        return
+    raise UnfitLength(
+        f"a sequence of {length} tokens is longer than the {limit} positions that this model has",
+        hint="truncate it, with truncation=True in the tokenizer's call",
     )

@@ -70,7 +70,8 @@ class KerasLayer(keras.Model):  # type: ignore[misc]  # keras has no types
 
         @tf.function(input_signature=[dict(spec)])  # type: ignore[untyped-decorator]  # no types
         def serve(inputs: Any) -> Any:
-            return dict(model(inputs, training=False))
+            found = model(inputs, training=False)
+            return found.of_texts() if hasattr(found, "of_texts") else dict(found)
 
         return serve.get_concrete_function()
 

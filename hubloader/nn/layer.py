@@ -230,7 +230,7 @@ class Kit(Ops):
         """To the dtype of a layer's weights, where one is wider than the others of its model.
 
         A linear layer whose ``keeps_float32`` is true is loaded in float32 where the model is in
-        float16, whose range its sums would leave; on PyTorch alone.
+        float16, whose range its sums would leave; numpy computes in float32 anyway.
         """
         del layer
         return x

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubloader.nn._numpy_math import depthwise, float32
-from hubloader.nn._tree import Tree
+from hubloader.nn._tree import Items, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hubloader.nn.trace import Tensor
 
 __all__ = [
@@ -115,22 +113,8 @@ class Identity(Tree):
         return x
 
 
-class ModuleList(Tree):
+class ModuleList(Items, Tree):
     """Layers named 0, 1, …."""
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        for i, item in enumerate(items):
-            setattr(self, str(i), item)
-        self._length = len(items)
-
-    def __iter__(self) -> Any:
-        return (getattr(self, str(i)) for i in range(self._length))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> Any:
-        return getattr(self, str(range(self._length)[index]))
 
 
 class Conv1d(Tree):

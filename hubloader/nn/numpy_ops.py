@@ -85,6 +85,9 @@ class NumpyOps(Ops):
 
     # --- arithmetic -----------------------------------------------------------------------------
 
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
     def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
         return depthwise(x, taps)
 

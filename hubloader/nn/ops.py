@@ -103,6 +103,10 @@ class Ops(ABC):
     # --- arithmetic -----------------------------------------------------------------------------
 
     @abstractmethod
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """The sum of two of one shape, in the wider dtype of both."""
+
+    @abstractmethod
     def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
         """Convolve each channel of x (B, T, C) over tokens with its own taps (C, odd kernel).
 

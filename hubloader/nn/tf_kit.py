@@ -68,7 +68,8 @@ class TensorFlowKit(TensorFlowOps, Kit):
         device: Any = None,
     ) -> LoadReport:
         def native(tensor: Any, slot: Slot) -> Any:
-            value = _tensor(tensor, dtype)
+            wide = dtype == "float16" and getattr(slot.owner, "keeps_float32", False)
+            value = _tensor(tensor, "float32" if wide else dtype)
             return tf.Variable(value, name=slot.name, trainable=slot.trained)
 
         with tf.device(device):
@@ -93,6 +94,9 @@ class TensorFlowKit(TensorFlowOps, Kit):
 
     def train(self, module: Any, mode: bool = True) -> None:
         module.train(mode)
+
+    def as_weights(self, x: Tensor, layer: Any) -> Tensor:
+        return tf.cast(x, layer.weight.dtype)
 
     def register(self, mapping: type[Any]) -> None:
         # Keras walks registered types only, and gives symbolic tensors back in what it walked

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from hubloader.nn._tree import Tree
-from hubloader.nn.tf_ops import depthwise
+from hubloader.nn._tree import Items, Tree
+from hubloader.nn.tf_ops import depthwise, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hubloader.nn.trace import Tensor
 
 __all__ = [
@@ -63,7 +61,7 @@ class Embedding(Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(...) -> (..., width)."""
-        rows = tf.gather(self.weight, ids)
+        rows = rows_of(self.weight, ids)
         if self._padding_idx is None:
             return rows
         is_padding = tf.expand_dims(ids == self._padding_idx, -1)  # TFLite slices no booleans
@@ -125,23 +123,8 @@ class Identity(Module):
         return x
 
 
-class ModuleList(Module):
+class ModuleList(Items, Module):
     """Layers named 0, 1, …."""
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        super().__init__()
-        for i, item in enumerate(items):
-            setattr(self, str(i), item)
-        self._length = len(items)
-
-    def __iter__(self) -> Any:
-        return (getattr(self, str(i)) for i in range(self._length))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> Any:
-        return getattr(self, str(range(self._length)[index]))
 
 
 class Conv1d(Module):

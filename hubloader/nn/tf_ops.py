@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -13,7 +14,22 @@ from hubloader.nn.trace import UNTRACED, Tensor, Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TensorFlowOps", "depthwise"]
+__all__ = ["TensorFlowOps", "depthwise", "rows_of"]
+
+
+def rows_of(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table, NaN where it has none.
+
+    On a CPU TensorFlow refuses such an index itself; compiled by XLA it takes the nearest row, on
+    a GPU zeros: what would be computed from them looked right.
+    """
+    rows = tf.gather(table, index)
+    if not rows.dtype.is_floating:
+        return rows
+    for _ in range(len(rows.shape) - len(index.shape)):
+        index = tf.expand_dims(index, -1)
+    inside = (index >= 0) & (index < tf.shape(table, index.dtype)[0])
+    return tf.where(inside, rows, tf.constant(math.nan, rows.dtype))
 
 
 def depthwise(x: Tensor, taps: Tensor) -> Tensor:
@@ -69,7 +85,7 @@ class TensorFlowOps(Ops):
         return tf.clip_by_value(x, low, high)
 
     def take(self, table: Tensor, index: Tensor) -> Tensor:
-        return tf.gather(table, index)
+        return rows_of(table, index)
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         whole = tf.broadcast_to(index, tf.concat([tf.shape(x)[:-2], tf.shape(index)], 0))
@@ -86,6 +102,11 @@ class TensorFlowOps(Ops):
         return tf.stop_gradient(x)
 
     # --- arithmetic -----------------------------------------------------------------------------
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        if x.dtype.size < y.dtype.size:
+            return tf.cast(x, y.dtype) + y
+        return x + tf.cast(y, x.dtype)
 
     def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
         return depthwise(x, taps)

@@ -82,6 +82,9 @@ class TorchOps(Ops):
 
     # --- arithmetic -----------------------------------------------------------------------------
 
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
     def depthwise(self, x: Tensor, taps: Tensor) -> Tensor:
         channels, kernel = taps.shape
         y = functional.conv1d(

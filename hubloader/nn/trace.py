@@ -30,6 +30,8 @@ class Trace:
     kept_hidden_states: list[Tensor] = field(default_factory=list)
     kept_attentions: list[Tensor] = field(default_factory=list)
     kept_cross_attentions: list[Tensor] = field(default_factory=list)
+    kept_global_attentions: list[Tensor] = field(default_factory=list)
+    kept_memories: list[Tensor] = field(default_factory=list)
     encoder: Trace | None = None
     encoded: Tensor = None
 
@@ -42,6 +44,16 @@ class Trace:
         """Keep attention probabilities (B, H, T, T), if asked to."""
         if self.attentions:
             self.kept_attentions.append(probabilities)
+
+    def global_attention(self, probabilities: Tensor) -> None:
+        """Keep what global tokens see, (B, H, T, globals), if asked for attentions."""
+        if self.attentions:
+            self.kept_global_attentions.append(probabilities)
+
+    def memory(self, x: Tensor) -> None:
+        """Keep what a layer remembers for later texts, (M, B, hidden_size); a model says when."""
+        if self is not UNTRACED:
+            self.kept_memories.append(x)
 
     def across(self) -> Trace:
         """Return what keeps a decoder's attention to its encoder, (B, H, T, S), for this one."""

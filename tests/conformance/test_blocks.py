@@ -69,7 +69,7 @@ def test_rotary_frequencies_are_transformers_to_the_last_bit_but_one(theta, dim)
 def test_positions_skip_padding_wherever_it_is():
     ids = np.array([[9, 9, 1, 9, 1], [1, 1, 9, 9, 9]])
     expected = [[2, 3, 1, 4, 1], [1, 1, 2, 3, 4]]
-    np.testing.assert_array_equal(positions_after_padding(NUMPY, ids, 1), expected)
+    np.testing.assert_array_equal(positions_after_padding(NUMPY, ids, 1, 40), expected)
 
 
 def test_a_window_reaches_as_far_as_it_says_and_never_to_padding():

@@ -110,6 +110,37 @@ def test_what_a_head_answers_is_what_transformers_answers(family, task, kit_name
     assert worst(ours, expected) <= suite.TOLERANCE * size
 
 
+UNTIED = [family for family in supported() if MASKED_LM in find(family).tasks]
+
+
+def difference_with(plain: suite.Oracle, **changes: Any) -> float:
+    """How far we are from transformers where keys of the config are others."""
+    config = type(plain.model.config).from_dict({**plain.raw, **changes})
+    if plain.family == "funnel":
+        config.architectures = ["FunnelModel"]
+    model = AUTO[plain.task].from_config(config, attn_implementation="eager").eval().float()
+    case = plain._replace(model=model, raw={**config.to_dict(), "num_labels": 3})
+    case = suite.tensors_of(case)
+    kept = {n: value for n, value in case.tensors.items() if not n.endswith("inv_freq")}
+    given = batch(case)
+    ours = suite.run("numpy", case.build("numpy", tensors=kept), given)
+    expected = answers(case, given)
+    return worst(ours, expected) / max(1.0, float(expected.max()))
+
+
+@pytest.mark.parametrize("family", UNTIED)
+def test_words_may_be_scored_by_a_table_of_their_own(family):
+    plain = oracle(family, MASKED_LM)
+    assert difference_with(plain, tie_word_embeddings=False) <= suite.TOLERANCE
+
+
+@pytest.mark.parametrize("family", ["convbert", "electra", "roformer"])
+def test_choices_may_be_made_by_a_summary_that_the_config_tells(family):
+    plain = oracle(family, MULTIPLE_CHOICE)
+    summary = {"summary_type": "mean", "summary_use_proj": True, "summary_activation": "tanh"}
+    assert difference_with(plain, **summary) <= suite.TOLERANCE
+
+
 @pytest.mark.parametrize("kit_name", ALL_KITS)
 @pytest.mark.parametrize("told", ["nothing", "types", "lengths", "no mask"])
 def test_big_bird_answers_behind_the_question(told, kit_name):

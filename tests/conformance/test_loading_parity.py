@@ -183,7 +183,8 @@ def test_what_every_backend_saves_is_loaded_by_transformers(tmp_path, family, ba
     assert type(back) is type(reference)
     assert back.config.architectures == reference.config.architectures
     assert back.config.id2label == reference.config.id2label
-    assert distance(theirs(back.eval()).logits, theirs(reference).logits) < 1e-6
+    same = reloaded(tmp_path / "theirs")  # which attends by the same steps, to the last bit
+    assert distance(theirs(back.eval()).logits, theirs(same).logits) < 1e-6
 
 
 def test_the_state_dict_has_transformers_names_and_shapes(tmp_path, family):
@@ -197,14 +198,18 @@ def test_the_state_dict_has_transformers_names_and_shapes(tmp_path, family):
     assert model.num_parameters() == reference.num_parameters()
 
 
+def drawn(seed):
+    return torch.rand(3, 3, generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.mark.parametrize(
     ("problem", "labels"),
     [
         (None, torch.tensor([1, 0, 2])),
         ("single_label_classification", torch.tensor([1, 0, 2])),
-        ("multi_label_classification", torch.rand(3, 3)),
-        (None, torch.rand(3, 3)),
-        ("regression", torch.rand(3, 3)),
+        ("multi_label_classification", drawn(1)),
+        (None, drawn(2)),
+        ("regression", drawn(3)),
     ],
 )
 def test_losses_and_gradients_agree(tmp_path, family, problem, labels):

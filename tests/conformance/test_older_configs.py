@@ -41,6 +41,19 @@ _BART = {
     "eos_token_id": 2,
     "decoder_start_token_id": 2,
 }
+_T5 = {
+    "model_type": "t5",
+    "vocab_size": 40,
+    "d_model": 16,
+    "d_kv": 8,
+    "d_ff": 24,
+    "num_layers": 1,
+    "num_heads": 2,
+    "pad_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 0,
+    "initializer_factor": 0.3,
+}
 _FACTORS = {"short_factor": [1.0, 1.1, 1.2, 1.5], "long_factor": [1.5, 2.0, 3.0, 4.0]}
 CONFIGS = {
     "gpt_neox, both names of the base": {
@@ -67,6 +80,30 @@ CONFIGS = {
         **_BART,
         "model_type": "mbart",
         "tie_word_embeddings": False,
+    },
+    "bart, whose decoder looks ahead": {**_BART, "is_causal": False},
+    "t5, whose decoder looks ahead": {**_T5, "is_causal": False},
+    "t5, another network by its parts": {**_T5, "dense_act_fn": "silu", "is_gated_act": True},
+    "umt5, no gate": {**_T5, "model_type": "umt5", "dense_act_fn": "gelu", "is_gated_act": False},
+    "gpt_neo, each layer's reach": {
+        **_SIZES,
+        "model_type": "gpt_neo",
+        "num_hidden_layers": 2,
+        "window_size": 3,
+        "attention_types": [[["global", "local"], 1]],
+        "attention_layers": ["local", "local"],
+    },
+    "modernbert, the window's half": {
+        **_SIZES,
+        "model_type": "modernbert",
+        "num_hidden_layers": 2,
+        "sliding_window": 1,
+    },
+    "esm, an activation that nobody asks for": {
+        **_SIZES,
+        "model_type": "esm",
+        "hidden_act": "relu",
+        "mask_token_id": 4,
     },
 }
 BATCH = np.array([[5, 6, 7, 8, 9, 10, 11, 2], [9, 10, 2, 0, 0, 0, 0, 0]])

@@ -104,7 +104,7 @@ def plain_rows(value):
 
 @settings(
     max_examples=300, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(text_and_pair=inputs, options=arguments)
 def test_a_call_gives_what_transformers_gives(pair, text_and_pair, options):

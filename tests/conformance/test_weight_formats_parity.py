@@ -18,6 +18,7 @@ from hubloader.resolve.files import DirectoryFiles
 IDS = [[101, 5, 6, 102], [101, 9, 102, 0]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
 FAMILIES = ["bert-tiny", "distilbert-tiny"]
+CLOSE = 1e-5  # of any two backends; each has its last bit, 5e-7, by the processor's vectors
 
 
 @pytest.fixture(
@@ -89,7 +90,7 @@ def test_safetensors_in_tensorflow_naming_is_converted(
     arrays = {without_class_level(n): complete.read(n) for n in complete.names()}
     save_safetensors(arrays, folder / "model.safetensors", metadata)
 
-    assert np.abs(logits(facade, folder) - expected).max() < 1e-6
+    assert np.abs(logits(facade, folder) - expected).max() < CLOSE
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -98,8 +99,8 @@ def test_flax_weights_are_converted(facade, source, folder, expected, wrapped):
     data = msgpack({"params": tree} if wrapped else tree)
     (folder / "flax_model.msgpack").write_bytes(data)
 
-    assert np.abs(logits(facade, folder) - expected).max() < 1e-6
-    assert np.abs(logits(facade, folder, from_flax=True) - expected).max() < 1e-6
+    assert np.abs(logits(facade, folder) - expected).max() < CLOSE
+    assert np.abs(logits(facade, folder, from_flax=True) - expected).max() < CLOSE
 
 
 def test_flax_weights_in_shards_are_read(source, folder, expected):
@@ -114,8 +115,8 @@ def test_flax_weights_in_shards_are_read(source, folder, expected):
     (folder / "flax_model.msgpack.index.json").write_text(json.dumps(index))
     facade = hubloader.NpAutoModelForSequenceClassification
 
-    assert np.abs(logits(facade, folder) - expected).max() < 1e-6
-    assert np.abs(logits(facade, folder, from_flax=True) - expected).max() < 1e-6
+    assert np.abs(logits(facade, folder) - expected).max() < CLOSE
+    assert np.abs(logits(facade, folder, from_flax=True) - expected).max() < CLOSE
 
 
 def test_from_tf_reads_the_tensorflow_file_where_others_are_too(facade, source, folder, expected):
@@ -125,8 +126,8 @@ def test_from_tf_reads_the_tensorflow_file_where_others_are_too(facade, source, 
     (folder / "tf_model.h5").write_bytes((source / "tf_model.h5").read_bytes())
 
     assert np.abs(logits(facade, folder)).max() == 0
-    assert np.abs(logits(facade, folder, from_tf=True) - expected).max() < 1e-6
-    assert np.abs(logits(facade, folder, use_safetensors=False) - expected).max() < 1e-6
+    assert np.abs(logits(facade, folder, from_tf=True) - expected).max() < CLOSE
+    assert np.abs(logits(facade, folder, use_safetensors=False) - expected).max() < CLOSE
     with pytest.raises(ValueError, match="only one of"):
         logits(facade, folder, from_tf=True, from_flax=True)
 

@@ -108,6 +108,7 @@ ROWS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]] = {
         ((False, lambda: 1, lambda: 2), {}, 2),
     ],
     "detached": [((X,), {}, X)],
+    "add": [((X, X), {}, X + X), ((X.astype(np.float16), X), {}, X.astype(np.float16) + X)],
     "depthwise": [((X, TAPS), {}, depthwise())],
     "fourier": [((X,), {}, np.fft.fft2(X.astype(float)).real)],
     "take_along": [
@@ -417,6 +418,14 @@ def test_an_id_outside_the_table_is_an_error(kit):
     for bad in (-1, 7):
         with pytest.raises(tuple(errors)):
             module(native(kit, np.array([[1, bad]])))
+
+
+@pytest.mark.tensorflow
+def test_a_row_that_a_table_has_not_is_no_number_where_xla_would_take_the_nearest():
+    tf = pytest.importorskip("tensorflow")
+    table = tf.constant(X[0])
+    taken = tf.function(get_kit("tf").take, jit_compile=True)(table, tf.constant([[4, 5, -1, 0]]))
+    np.testing.assert_array_equal(taken[0], np.stack([X[0, 4], *[[np.nan] * 8] * 2, X[0, 0]]))
 
 
 def test_a_class_is_bound_once_and_keeps_its_name(kit):

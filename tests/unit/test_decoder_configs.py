@@ -59,6 +59,14 @@ SU = {"type": "su", "short_factor": [1.0] * 48, "long_factor": [2.0] * 48}
         ("gpt2", {"add_cross_attention": True}),
         ("bart", {"is_decoder": True}),
         ("llama", {"quantization_config": {"quant_method": "gptq"}}),
+        ("bart", {"eos_token_id": [2, 3]}),
+        ("deberta", {"pooler_hidden_size": 16}),
+        ("gpt_neox", {"head_dim": 4}),
+        ("stablelm", {"head_dim": 6}),
+        ("gemma3_text", {"rope_scaling": {"type": "linear", "factor": 8.0}}),
+        ("modernbert", {"rope_parameters": {"full_attention": {"type": "linear", "factor": 2.0}}}),
+        ("deberta-v2", {"position_buckets": 8, "max_relative_positions": 3}),
+        ("esm", {"position_embedding_type": [["rotary"]]}),
     ],
 )
 def test_what_is_right_and_not_implemented_is_for_transformers(family, raw):
@@ -81,8 +89,12 @@ def test_what_is_right_and_not_implemented_is_for_transformers(family, raw):
         ("phi3", {"rope_scaling": {**SU, "short_factor": [1.0] * 3}}, "short_factor"),
         ("qwen2", {"layer_types": ["full_attention"]}, "layer_types"),
         ("qwen3", {"layer_types": ["sliding_attention"] * 32}, "sliding_window"),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 0}, "sliding_window"),
         ("gpt_neo", {"attention_types": [[["global"], 3]]}, "attention_types"),
         ("gpt_neo", {"attention_types": [["global", "local"]]}, "attention_types"),
+        ("gpt_neo", {"attention_types": [[["global", ["local"]], 1]]}, "attention_types"),
+        ("gpt_neo", {"attention_layers": [["local"]]}, "attention_layers"),
+        ("modernbert", {"layer_types": [["full_attention"]]}, "layer_types"),
         ("gptj", {"rotary_dim": 512}, "rotary_dim"),
         ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 3}, "num_kv_heads"),
         ("falcon", {"new_decoder_architecture": True, "parallel_attn": False}, "parallel_attn"),
@@ -95,6 +107,17 @@ def test_what_is_right_and_not_implemented_is_for_transformers(family, raw):
 def test_what_cannot_be_is_refused_by_name(family, raw, fault):
     with pytest.raises(CorruptFile, match=fault):
         read(family, **raw)
+
+
+def test_of_two_names_of_a_key_todays_wins():
+    both = {"n_head": 4, "num_attention_heads": 8, "n_embd": 64, "n_inner": None}
+    found = read("nomic_bert", **both, intermediate_size=48)
+    assert (found.num_attention_heads, found.hidden_size, found.intermediate_size) == (8, 64, 48)
+    assert read("nomic_bert", **both).intermediate_size == 4 * 64
+
+
+def test_a_window_that_no_layer_looks_through_may_be_none():
+    assert "sliding_attention" not in read("qwen2", sliding_window=0).kinds
 
 
 def test_labels_of_a_family_that_usually_has_three():

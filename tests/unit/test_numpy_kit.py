@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hubloader.architectures import ENCODER, SEQUENCE_CLASSIFICATION, find
-from hubloader.errors import UnsupportedDtype
+from hubloader.errors import UnfitLength, UnsupportedDtype
 from hubloader.nn import get_kit
 
 KIT = get_kit("numpy")
@@ -72,7 +72,7 @@ def test_float8_is_refused_by_name():
 
 def test_a_sequence_longer_than_the_positions_is_refused():
     module, _ = model(task=ENCODER)
-    with pytest.raises(IndexError, match=r"13 tokens is longer than the 12 positions"):
+    with pytest.raises(UnfitLength, match=r"13 tokens is longer than the 12 positions"):
         module(np.ones((1, 13), int))
 
 
@@ -83,7 +83,7 @@ def test_fairseqs_positions_are_counted_without_padding():
     KIT.load(module, {n: np.ones(s, np.float32) for n, s in shapes})
     padded = np.array([[5] * 10 + [1] * 6])
     assert module(padded).shape == (1, 16, 8)
-    with pytest.raises(IndexError, match=r"16 tokens is longer than the 10 positions"):
+    with pytest.raises(UnfitLength, match=r"16 tokens is longer than the 10 positions"):
         module(np.full((1, 16), 5))
 
 
