@@ -17,6 +17,7 @@
     │   ├─ LockTimeout (TimeoutError)  ├─ IntegrityError  ├─ DiskFull  └─ CacheReadOnly
     ├─ FormatError (ValueError)
     │   ├─ UnsafeFile  ├─ CorruptFile (OSError)  └─ UnsupportedDtype
+    ├─ UnfitLength (IndexError, ValueError)  a model cannot take texts of that length
     ├─ LockOutOfDate (ValueError)
     ├─ PolicyRefused (ValueError)
     │   └─ RemoteCodeRefused
@@ -78,6 +79,7 @@ __all__ = [
     "ServerFailed",
     "TimedOut",
     "TransportError",
+    "UnfitLength",
     "UnknownArchitecture",
     "UnknownTokenizer",
     "UnsafeFile",
@@ -403,6 +405,10 @@ class CorruptFile(FormatError, OSError):
 
 class UnsupportedDtype(FormatError):
     """A number format that the backend cannot hold."""
+
+
+class UnfitLength(HubloaderError, IndexError, ValueError):
+    """A model was given texts of a length that it cannot take: longer than its positions."""
 
 
 class LockOutOfDate(HubloaderError, ValueError):

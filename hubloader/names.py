@@ -63,6 +63,7 @@ def check_repo_id(text: str) -> tuple[str | None, str]:
         InvalidReference: it is not ``name`` or ``namespace/name`` in the Hub's alphabet.
 
     """
+    _refuse_what_is_no_text(text, "a repository id")
     parts = text.split("/")
     well_formed = (
         len(parts) <= 2
@@ -88,6 +89,7 @@ def check_revision(text: str) -> str:
         InvalidReference: it could not, or it would leave the folder of refs.
 
     """
+    _refuse_what_is_no_text(text, "a revision")
     bad = (
         not text
         or len(text) > _MAX_REVISION
@@ -113,10 +115,16 @@ def check_filename(text: str) -> str:
             device, or not be stored.
 
     """
+    _refuse_what_is_no_text(text, "a file name")
     reason = _filename_fault(text)
     if reason is not None:
         raise InvalidReference(f"{text!r} is not a file name: {reason}", filename=text)
     return text
+
+
+def _refuse_what_is_no_text(given: object, what: str) -> None:
+    if not isinstance(given, str):
+        raise InvalidReference(f"{what} is text, and {given!r:.80} is a {type(given).__name__}")
 
 
 @functools.lru_cache(maxsize=4096)  # a load asks about the same few names again and again

@@ -26,6 +26,7 @@ __all__ = [
     "Settings",
     "environment",
     "export_settings",
+    "is_implicit",
     "read_token",
     "setting_sources",
 ]
@@ -44,9 +45,10 @@ def _flag(text: str) -> bool:
 
 
 def _endpoint(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
+    scheme, colon, rest = text.strip().partition("://")
+    if not colon or scheme.lower() not in {"http", "https"}:
         raise ValueError("an endpoint begins with http:// or https://")
-    return text.rstrip("/")
+    return f"{scheme.lower()}://{rest.rstrip('/')}"
 
 
 def _refresh(text: str) -> Refresh | float:
@@ -66,6 +68,11 @@ def _seconds(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError("a number of seconds is not negative")
     return value
+
+
+def _patience(text: str) -> float | None:
+    """Seconds; 0 leaves the default, as in huggingface_hub: no server answers in no time."""
+    return _seconds(text) or None
 
 
 def _count(text: str) -> int:
@@ -130,6 +137,10 @@ class Settings:
     token_path: Path = _setting(
         Path(), "the file that `hf auth login` keeps the token in", "HF_TOKEN_PATH", read=_path
     )
+    oidc_resource: str | None = _setting(
+        None, "whose token a CI job's identity is exchanged for, in place of a stored one",
+        "HF_OIDC_RESOURCE",
+    )  # fmt: skip
     implicit_token: bool = _setting(
         True, "send the stored token without being told (1 switches that off)",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN", read=lambda text: not _flag(text),
@@ -143,14 +154,14 @@ class Settings:
     )  # fmt: skip
     refresh_timeout: float = _setting(
         2.0, "how long to ask that while something is cached", "HF_HUB_ETAG_TIMEOUT",
-        "HUBLOADER_REFRESH_TIMEOUT", read=_seconds,
+        "HUBLOADER_REFRESH_TIMEOUT", read=_patience,
     )  # fmt: skip
     connect_timeout: float = _setting(
-        5.0, "how long to wait for a connection", "HUBLOADER_CONNECT_TIMEOUT", read=_seconds
+        5.0, "how long to wait for a connection", "HUBLOADER_CONNECT_TIMEOUT", read=_patience
     )
     idle_timeout: float = _setting(
         30.0, "how long a server may be silent inside an answer", "HF_HUB_DOWNLOAD_TIMEOUT",
-        "HUBLOADER_IDLE_TIMEOUT", read=_seconds,
+        "HUBLOADER_IDLE_TIMEOUT", read=_patience,
     )  # fmt: skip
     retry_budget: float = _setting(
         120.0, "how long to go on trying one file, all retries together", "HUBLOADER_RETRY_BUDGET",
@@ -243,6 +254,13 @@ class Settings:
         False, "show tracebacks of expected errors", "HUBLOADER_DEBUG", read=_flag
     )
 
+    @property
+    def public_endpoint(self) -> str:
+        """The endpoint as messages and notes may have it: without the user and password in it."""
+        scheme, _, rest = self.endpoint.partition("://")
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
         """Read ``environ`` (default: the process's) now; ``overrides`` that are not None win.
@@ -334,14 +352,15 @@ def read_token(settings: Settings, token: str | bool | None = None) -> str | Non
 
     Raises:
         AuthenticationRequired: True was given and no token is stored.
+        InvalidReference: what is stored is no text.
 
     """
     if isinstance(token, str):
         return token
-    if token is False or (token is None and not settings.implicit_token):
+    if not is_implicit(settings, token):
         return None
     found = settings.token or _stored_token(settings.token_path)
-    if token is True and not found:
+    if token is True and not found and not settings.oidc_resource:
         raise AuthenticationRequired(
             "token=True needs a stored token, and there is none",
             hint="set HF_TOKEN, or log in with `hf auth login`",
@@ -349,10 +368,22 @@ def read_token(settings: Settings, token: str | bool | None = None) -> str | Non
     return found
 
 
+def is_implicit(settings: Settings, token: str | bool | None) -> bool:
+    """Whether a call with this ``token`` sends the one it was not given."""
+    return token is True or (token is None and settings.implicit_token)
+
+
 def _stored_token(path: Path) -> str | None:
     try:
         descriptor = os.open(path, os.O_RDONLY)  # mostly not there: said sooner than open() does
     except (FileNotFoundError, PermissionError, NotADirectoryError):
         return None
-    with open(descriptor, encoding="utf-8") as file:
-        return "".join(file.read().split()) or None
+    try:
+        with open(descriptor, encoding="utf-8") as file:
+            return "".join(file.read().split()) or None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InvalidReference(
+            f"the stored token in {str(path)!r} cannot be read: {why}",
+            hint="mend HF_TOKEN_PATH, or log in again with `hf auth login`",
+        ) from None  # its text may hold the token

@@ -264,7 +264,7 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "proxy",
             "ok",
-            f"requests to {settings.endpoint} go through the proxy {proxy}",
+            f"requests to {settings.public_endpoint} go through the proxy {proxy}",
             f"to go past it: export NO_PROXY={host}",
         )
 
@@ -298,7 +298,7 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
         from hubloader.settings import read_token
 
         if read_token(settings) is None:
-            yield Finding("endpoint", "ok", f"{settings.endpoint} answers; no token is sent")
+            yield Finding("endpoint", "ok", f"{settings.public_endpoint} answers; no token is sent")
         else:
             mend = "set HF_TOKEN anew, or run `hf auth login`"
             yield Finding("endpoint", "error", error.sentence(), mend)
@@ -314,7 +314,9 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
                 f"to go past it: export NO_PROXY={host}",
             )
     else:
-        yield Finding("endpoint", "ok", f"{settings.endpoint} answers, the token is {name}'s")
+        yield Finding(
+            "endpoint", "ok", f"{settings.public_endpoint} answers, the token is {name}'s"
+        )
 
 
 def _file_system(path: str) -> str:

@@ -27,6 +27,7 @@ from hubloader.cache import disk
 from hubloader.cache.digest import hash_file
 from hubloader.cache.failures import guard
 from hubloader.cache.store import CacheStore
+from hubloader.errors import CacheError, about
 from hubloader.names import check_filename
 from hubloader.resolve.manifest import content_key
 from hubloader.resolve.session import Session
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hubloader.cache.layout import RepoLayout
+    from hubloader.errors import HubloaderError
     from hubloader.types import Entry, Manifest
 
 __all__ = ["LocalFolder"]
 
+_NAME_MAX = 255  # bytes
 _TIME_SLACK = 1.0  # seconds by which a file may be newer than its note
 _LOOK_EVERY = 1.0  # seconds between two looks at what another process does in the folder
 _TAG = (
@@ -127,25 +130,38 @@ class LocalFolder:
             fetched: only what was fetched into the folder, and so verified: where a download
                 failed, the content of other caches may not be checked yet.
 
+        Raises:
+            CacheError: some could not be placed; the others were.
+
         """
         store = session.store
         found = {name: store.find(manifest, name) for name in names}
         sources = {name: each for name, each in found.items() if each is not None}
         staged = {each.path for each in sources.values() if self._is_staged(each.path)}
         left = Counter(each.path for each in sources.values())
-        with guard(str(self.path)):
+        changed: list[str] = []
+        failures: dict[str, HubloaderError] = {}
+        with _placing(self.path):
             self._prepare()
-            changed: list[str] = []
-            for name, each in sources.items():
-                if fetched and each.path not in staged:
-                    continue
-                left[each.path] -= 1
-                last = not left[each.path]  # of the names that share the content
-                changed += self._put(name, each.path, move=last and each.path in staged)
-                self.note(name, manifest.commit, manifest.entries[name])
-                self._tidy(store.layout.repo(manifest.repo), manifest, name, last=last)
+        for name, each in sources.items():
+            if fetched and each.path not in staged:
+                continue
+            left[each.path] -= 1
+            last = not left[each.path]  # of the names that share the content
+            try:
+                with about(repo_id=str(manifest.repo), filename=name), _placing(self.file(name)):
+                    changed += self._put(name, each.path, move=last and each.path in staged)
+                    self.note(name, manifest.commit, manifest.entries[name])
+                    self._tidy(store.layout.repo(manifest.repo), manifest, name, last=last)
+            except CacheError as error:
+                failures[name] = error
+        with _placing(self.path):
             if session.settings.durability != "none":
                 disk.sync_folders(changed)
+        if failures:
+            from hubloader.resolve.engine import combined  # first use: it is not the usual
+
+            raise combined(failures)
 
     def _is_staged(self, source: str) -> bool:
         return Path(source).is_relative_to(self._staging)
@@ -163,8 +179,13 @@ class LocalFolder:
         return [*changed, str(target.parent)]
 
     def note(self, filename: str, commit: str, entry: Entry) -> None:
-        """Note, as huggingface_hub does, what a file is."""
+        """Note, as huggingface_hub does, what a file is.
+
+        Of a name so long that its note could have none, its hash tells the same each time.
+        """
         note = self._note(filename)
+        if len(os.fsencode(note.name)) > _NAME_MAX:
+            return
         with guard(str(note)):
             note.parent.mkdir(parents=True, exist_ok=True)
             with _renamed_to(note) as temporary:
@@ -194,7 +215,7 @@ class LocalFolder:
         """
         from filelock import FileLock, Timeout  # first use
 
-        with guard(str(self.path)):
+        with _placing(self.path):
             self._prepare()
         lock = FileLock(self._state / "hubloader.lock", mode=0o664)
         seen, since = self._progress(), time.monotonic()
@@ -232,6 +253,17 @@ class LocalFolder:
         for name, text in ((".gitignore", "*"), ("CACHEDIR.TAG", _TAG)):
             if not (self._state / name).exists():
                 (self._state / name).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _placing(path: Path) -> Iterator[None]:
+    """Translate what the system raises inside, about the user's own folder."""
+    try:
+        with guard(str(path)):
+            yield
+    except CacheError as error:
+        error.hint = "make way for the file there, or give another local_dir"
+        raise
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from hubloader.errors import InvalidReference
 from hubloader.names import suggestion
 from hubloader.resolve.needs import matches
 from hubloader.resolve.plan import Action
-from hubloader.resolve.telling import sinks_for
 from hubloader.types import Purpose, parse_model_ref
 
 if TYPE_CHECKING:
@@ -160,9 +159,10 @@ def prefetch(
     if not dry_run:
         from hubloader.resolve.progress import Fetched  # first use: a download
 
-        told = sinks_for(errand.session.settings) if progress is None else (progress,)
-        came = Fetched(told)
-        files = errand.session.files(errand.ref, errand.purpose, mode=errand.mode, progress=came)
+        came = Fetched()
+        files = errand.session.files(
+            errand.ref, errand.purpose, mode=errand.mode, progress=progress, also=came
+        )
         fetched = came.count
         if "tokenizer" in errand.purpose.uses:
             from hubloader.auto.tokenizer import convert_ahead  # first use: the engine, 16 ms

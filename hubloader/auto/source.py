@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubloader.errors import HubloaderError, InvalidReference
-from hubloader.settings import Settings, environment, read_token
+from hubloader.settings import Settings, environment, is_implicit, read_token
 from hubloader.types import DEFAULT_REVISION, Mode, Refresh
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def session_for(
     """The process's one session for these settings, token, proxies and headers.
 
     Raises:
-        InvalidReference: ``token=True`` and none is stored.
+        AuthenticationRequired: ``token=True`` and none is stored.
 
     """
     from hubloader.cache.store import CacheStore
@@ -197,7 +197,8 @@ def session_for(
     from hubloader.resolve.session import Session
 
     secret = read_token(settings, token)
-    key = (settings, secret, _frozen(proxies), _frozen(headers), user_agent)
+    lent = settings.oidc_resource if is_implicit(settings, token) else None
+    key = (settings, secret, lent, _frozen(proxies), _frozen(headers), user_agent)
     session = _SESSIONS.get(key)
     if session is None:
         store = CacheStore(
@@ -208,9 +209,15 @@ def session_for(
             link_mode=settings.link_mode,
             shared=settings.shared_cache,
         )
-        wiring = partial(
-            connect, settings, token=secret, proxies=proxies, headers=headers, user_agent=user_agent
-        )
+
+        def wiring() -> HubClient:
+            from hubloader.auto.tokens import token_to_send  # first use: a warm load sends none
+
+            sent = token_to_send(settings, token, secret)
+            return connect(
+                settings, token=sent, proxies=proxies, headers=headers, user_agent=user_agent
+            )
+
         reachability = _REACHABILITY.setdefault(settings.endpoint, Reachability())
         asker = partial(_asker, *key[1:-1], settings.endpoint)
         made = Session(settings, wiring, store, reachability=reachability, asker=asker)
@@ -228,7 +235,14 @@ def _asker(*parts: object) -> str:
 
 
 def _frozen(mapping: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((mapping or {}).items()))
+    items = getattr(mapping or {}, "items", None)
+    pairs = sorted(items()) if items is not None else None
+    if pairs is None or not all(isinstance(text, (str, bytes, type(None))) for _, text in pairs):
+        raise InvalidReference(
+            f"proxies and headers are mappings of texts, not {type(mapping).__name__}",
+            hint='give proxies={"https": "http://proxy:3128"}',
+        )
+    return tuple(pairs)
 
 
 def connect(

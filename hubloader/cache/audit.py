@@ -20,6 +20,7 @@ from hubloader.cache import stamps
 from hubloader.cache.failures import guard
 from hubloader.cache.leases import Leases
 from hubloader.cache.lookup import files_below
+from hubloader.cache.planted import refuse_planted
 from hubloader.cache.reading import names_in
 from hubloader.cache.report import scan
 from hubloader.cache.verify import hash_content, names_set_aside, set_aside
@@ -309,6 +310,7 @@ class _Audit:
             return _Content(failure=error.message)
         if not content.matches:
             with contextlib.suppress(CacheReadOnly), guard(home.own):
+                refuse_planted(home)
                 stamps.forget(home.stamp(etag))
         return _Content(content.actual, content.sha256)
 

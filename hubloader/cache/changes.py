@@ -18,13 +18,14 @@ from hubloader.cache.home import make_home, make_root
 from hubloader.cache.links import Linker
 from hubloader.cache.lock import BlobLock
 from hubloader.cache.lookup import not_cached
-from hubloader.cache.partial import sweep
+from hubloader.cache.planted import refuse_links, refuse_planted
 from hubloader.cache.publish import Publisher
 from hubloader.cache.reading import read_small
 from hubloader.cache.repo_lock import Use
+from hubloader.cache.sweep import sweep
 from hubloader.cache.told import Told, format_told
 from hubloader.cache.writer import BlobWriter
-from hubloader.errors import CacheError, CacheReadOnly
+from hubloader.errors import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,6 +71,7 @@ class Changes:
     def using(self, repo: RepoId, manifest: Manifest | None = None) -> Iterator[None]:
         """Keep deletions out meanwhile."""
         folder = self.layout.repo(repo).folder
+        refuse_planted(self.layout.repo(repo))
         with self._guard:
             use = self._uses.setdefault(folder, Use(self.layout.repo(repo)))
             use.count += 1
@@ -98,6 +100,7 @@ class Changes:
         """Begin, or go on with, the download of a content."""
         home = self.layout.repo(repo)
         check_writable(home.partials)
+        refuse_planted(home)
         self._sweep_once(home)
         return BlobWriter(
             home,
@@ -209,7 +212,7 @@ class Changes:
             if proven and filename not in manifest.entries and not os.path.isfile(mark):
                 with guard(mark):
                     self._home(manifest.repo)
-                    _refuse_links(layout, mark)
+                    refuse_links(layout, mark)
                     disk.make_folders(os.path.dirname(mark))
                     disk.append(mark, b"")
 
@@ -223,7 +226,7 @@ class Changes:
             home = self._home(repo)
             snapshot = home.snapshot(commit)
             self._publisher.changed(disk.make_folders(snapshot))
-            _refuse_links(home, home.ref(revision))
+            refuse_links(home, home.ref(revision))
             _clear_way(home, revision)
             if os.path.isdir(home.ref(revision)):
                 notices.warn(
@@ -274,7 +277,7 @@ class Changes:
         mtime_ns: int | None = None,
     ) -> None:
         """Write a small file; ``durable`` before its name, ``loose`` if it may be lost again."""
-        _refuse_links(home, path)
+        refuse_links(home, path)
         durable = durable and self._publisher.durability != "none"
         changed = disk.write_atomically(
             path, data, tmp=home.tmp, durable=durable, mtime_ns=mtime_ns
@@ -287,7 +290,9 @@ class Changes:
         layout = self.layout.repo(repo)
         with guard(layout.folder):
             use = self._uses.get(layout.folder)
-            if use is not None:
+            if use is None:
+                refuse_planted(layout)  # else it was, when the use began, and for each writer
+            else:
                 use.begin()
             if not os.path.isdir(layout.snapshots):
                 self._publisher.changed(make_home(layout))
@@ -295,23 +300,6 @@ class Changes:
             listing = use.manifest
             use.announce(lambda: self.write_manifest(listing))
         return layout
-
-
-def _refuse_links(layout: RepoLayout, path: str) -> None:
-    """Refuse to write to ``path``, below a repository, through a folder that is a link.
-
-    Raises:
-        CacheReadOnly: a folder on the way is one.
-
-    """
-    folder = os.path.dirname(path)
-    while len(folder) > len(layout.folder):
-        if os.path.islink(folder):
-            raise CacheReadOnly(
-                f"{folder} is a link, and what is written there would lie elsewhere",
-                hint="delete that link if you did not make it, or put its folder in its place",
-            )
-        folder = os.path.dirname(folder)
 
 
 def _clear_way(layout: RepoLayout, revision: str) -> None:

@@ -113,8 +113,7 @@ class Seen:
     def is_trusted(self, found: Found) -> bool:
         """Whether the hash of ``found`` was known before, and no stamp was dropped since."""
         sight = self._sights.get(found.pointer or "")
-        known = sight is not None and sight.found is found
-        return sight is not None and known and sight.trusted is stamps.forgotten()
+        return sight is not None and sight.found is found and sight.trusted is stamps.forgotten()
 
     def marks(self, pointers: Iterable[str]) -> Marks | None:
         """Return what trusted contents looked like; None if one of them is not known so."""

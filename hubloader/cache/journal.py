@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass, field
 
 from hubloader.cache.ranges import Ranges
+from hubloader.cache.reading import open_to_read
 
 __all__ = [
     "GrowingJournal",
@@ -76,7 +77,7 @@ class GrowingJournal:
             OSError: it cannot be read.
 
         """
-        with open(self._path, "rb") as file:
+        with open(open_to_read(self._path), "rb") as file:
             if os.fstat(file.fileno()).st_size < self._offset:  # its writer began anew
                 self._offset, self._state = 0, JournalState()
             file.seek(self._offset)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from hubloader.cache import disk
 from hubloader.cache.failures import guard
+from hubloader.cache.planted import refuse_planted
+from hubloader.cache.reading import open_to_read
 from hubloader.errors import CacheReadOnly, DiskFull
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _DIGEST = 64  # hex digits
 def read(layout: RepoLayout, name: str) -> bytes | None:
     """Return the content kept as ``name`` (64 hex digits), None if there is none, or it is bad."""
     try:
-        with open(layout.kept(name), "rb") as stream:
+        with open(open_to_read(layout.kept(name)), "rb") as stream:
             raw = stream.read()
     except OSError:
         return None  # not there, or not ours to read: it is worked out anew
@@ -44,6 +46,7 @@ def keep(layout: RepoLayout, name: str, content: bytes) -> None:
         return
     data = hashlib.sha256(content).hexdigest().encode("ascii") + b"\n" + content
     with contextlib.suppress(CacheReadOnly, DiskFull), guard(path):
+        refuse_planted(layout)
         disk.write_atomically(path, data, tmp=layout.tmp)
         _forget_oldest(os.path.dirname(path))
 

@@ -22,8 +22,9 @@ right, a damaged ``.locks``
 lies (NFS, Lustre: everybody has it)   HELD, each of them: as many downloads, one result
 =====================================  ====================================================
 
-"Moves" means that a partial of that content grows, ours or huggingface_hub's. The holder is named
-from the kernel's list of locks, or from the partial's name.
+"Moves" means that a partial of that content grows, ours or huggingface_hub's, or that its holder
+shows that the disk is taking it in (``living.py``). The holder is named from the kernel's list of
+locks, or from the partial's name.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from hubloader.cache import disk
 from hubloader.cache.failures import guard
 from hubloader.cache.leases import Grip, grip
 from hubloader.cache.partial import Received, owner_of
+from hubloader.cache.reading import names_seen, open_to_read
 from hubloader.errors import LockTimeout
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
     from hubloader.cache.layout import RepoLayout
 
-__all__ = ["BlobLock", "LockOutcome", "holder_of"]
+__all__ = ["BlobLock", "LockOutcome", "holder_of", "is_held"]
 
 _PROC_LOCKS = "/proc/locks"
 _FIRST_PAUSE = 0.01  # seconds between looks, growing with the time that was waited, to:
@@ -60,9 +62,7 @@ _INCOMPLETE = ".incomplete"  # how huggingface_hub's unfinished downloads end
 _MAX_LISTED = 64  # repositories
 _LISTED: dict[str, tuple[float, tuple[str, ...]]] = {}  # by folder: when it was listed, and names
 _listing = threading.Lock()  # held by the one thread that lists
-_LOOK = os.O_RDONLY
-for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"):
-    _LOOK |= getattr(os, _flag, 0)
+_Facts = tuple[str, int, int, int]  # of a file: its partial's name, size, and two times
 _NO_LOCKS = frozenset(
     {
         errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EROFS, errno.EACCES,
@@ -181,7 +181,7 @@ class BlobLock:
         path = self._layout.lock(self._etag)
         if _flock_holder(path) is not None:
             return holder_of(path)
-        for name, _, _ in self._activity(self._clock()):
+        for name, *_ in self._activity(self._clock()):
             owner = owner_of(name)
             if owner is not None:
                 return f"process {owner.pid}, which downloads it"
@@ -190,7 +190,7 @@ class BlobLock:
     def _try(self) -> LockOutcome | None:
         """Try once; None when another has it."""
         path = self._layout.lock(self._etag)
-        if ("filelock" not in sys.modules or self._waited) and _is_held(path):
+        if ("filelock" not in sys.modules or self._waited) and is_held(path):
             self._busy()
             return None
         if self._waited and self._blob() not in {None, self._before}:
@@ -236,7 +236,7 @@ class BlobLock:
             hint="let it end, or stop it; --wait-lock sets how long to wait",
         )
 
-    def _activity(self, now: float) -> tuple[tuple[str, int, int], ...]:
+    def _activity(self, now: float) -> tuple[_Facts, ...]:
         """Return the content's partials with what changes while they grow."""
         return tuple(sorted(_growing(self._layout, self._etag, now)))
 
@@ -269,10 +269,10 @@ class _Progress:
         return now - self._moved >= stall
 
 
-def _is_held(path: str) -> bool:
+def is_held(path: str) -> bool:
     """Whether somebody has the lock, for sure: asked of the system, without filelock."""
     try:
-        descriptor = os.open(path, _LOOK)
+        descriptor = open_to_read(path)
     except OSError:  # no such lock yet, or what filelock knows better
         return False
     try:
@@ -292,8 +292,8 @@ def _make_lock(path: str) -> Any:
         return filelock.FileLock(path, **options)
 
 
-def _growing(layout: RepoLayout, etag: str, now: float) -> Iterator[tuple[str, int, int]]:
-    for name in (*_names(layout.partials), *_incomplete(layout.blobs, now)):
+def _growing(layout: RepoLayout, etag: str, now: float) -> Iterator[_Facts]:
+    for name in (*names_seen(layout.partials), *_incomplete(layout.blobs, now)):
         if name.startswith(f"{etag}."):
             folder = layout.blobs if name.endswith(_INCOMPLETE) else layout.partials
             yield from _facts(folder, name)
@@ -308,7 +308,7 @@ def _incomplete(folder: str, now: float) -> tuple[str, ...]:
     if 0 <= now - looked < _LOOK_EVERY or not _listing.acquire(blocking=False):
         return names
     try:
-        names = tuple(name for name in _names(folder) if name.endswith(_INCOMPLETE))
+        names = tuple(name for name in names_seen(folder) if name.endswith(_INCOMPLETE))
         if len(_LISTED) >= _MAX_LISTED:
             _LISTED.clear()
         _LISTED[folder] = now, names
@@ -317,20 +317,14 @@ def _incomplete(folder: str, now: float) -> tuple[str, ...]:
     return names
 
 
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _facts(folder: str, name: str) -> Iterator[tuple[str, int, int]]:
+def _facts(folder: str, name: str) -> Iterator[_Facts]:
     path = os.path.join(folder, name)
-    # the journal moves too while a whole file is hashed to its end, and the data does not
+    # the journal moves too while a whole file is hashed to its end, or synced, and the data does
+    # not; of a small one only the last of its times does
     for part in (os.path.join(path, "data"), os.path.join(path, "journal"), path):
         with contextlib.suppress(OSError):
             facts = os.lstat(part)
-            yield name, facts.st_size, facts.st_mtime_ns
+            yield name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def holder_of(path: str) -> str:

@@ -25,7 +25,9 @@ wrong clock can only make us copy or not, never mix two writers' bytes.
 from __future__ import annotations
 
 import enum
+import errno
 import os
+import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,7 +35,9 @@ from typing import TYPE_CHECKING
 from hubloader.cache import disk
 from hubloader.cache.failures import is_absence
 from hubloader.cache.journal import GrowingJournal, JournalState, boot_line, parse_journal
+from hubloader.cache.living import touch
 from hubloader.cache.owner import Liveness, Owner, liveness, this_process
+from hubloader.cache.reading import names_in, open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,13 +54,12 @@ __all__ = [
     "create_partial",
     "decide",
     "resumable_bytes",
-    "sweep",
 ]
 
 LARGE = 8 * 1024 * 1024  # bytes: what a resumed download may fetch again (contract, promise 2)
 _QUIET = 60.0  # seconds without a write
-_FORGOTTEN = 24 * 3600.0  # seconds after which a stranger's draft is nobody's
 _FREE = "free"
+_PLANTED = frozenset({errno.ELOOP, errno.EISDIR})  # a link, a folder
 _COPY_CHUNK = 16 * 1024 * 1024  # bytes
 
 
@@ -112,6 +115,13 @@ class Partial:
             if descriptor >= 0:
                 os.close(descriptor)
 
+    def touch(self) -> None:
+        """Let those who wait for it see that it is worked on; its bytes and their time stay."""
+        if self.large:
+            touch(os.path.join(self.path, "journal"))
+        else:
+            touch(self.path, keep_time=True)
+
     def release(self) -> None:
         """Close, and let anyone go on."""
         self.close()
@@ -139,7 +149,7 @@ def blank_partial(*, large: bool) -> Partial:
 
 def create_partial(layout: RepoLayout, etag: str, *, large: bool) -> Partial:
     """Begin a new download."""
-    path = layout.partial(etag, _claim())
+    path = layout.partial(etag, disk.draft_name())
     if not large:
         data = disk.in_folder(layout.partials, lambda: disk.create(path))
         return Partial(path, large=False, data=data, journal=None, state=JournalState())
@@ -193,7 +203,7 @@ class Received:
 
         """
         ours, theirs = self._layout.partials, self._layout.blobs
-        paths = [os.path.join(ours, name) for name in _names(ours) if self._is_of_it(name)]
+        paths = [os.path.join(ours, name) for name in names_in(ours) if self._is_of_it(name)]
         paths += [os.path.join(theirs, name) for name in incomplete if self._is_of_it(name)]
         return max(map(self._of, paths), default=0)
 
@@ -210,36 +220,6 @@ class Received:
             return 0
 
 
-def sweep(layout: RepoLayout) -> None:
-    """Delete what the dead left and nobody will go on with.
-
-    Small or empty partials, drafts, and large partials of a content that is here by now.
-    """
-    for folder in (layout.partials, layout.tmp, layout.cache.tmp):
-        for name in _names(folder):
-            path = os.path.join(folder, name)
-            large = folder == layout.partials and os.path.lexists(os.path.join(path, "data"))
-            # the next writer of that content goes on with a large one
-            if large and not os.path.lexists(layout.blob(name.partition(".")[0])):
-                continue
-            if _is_garbage(path) or (large and owner_of(path) is None):
-                remove_partial(path)
-
-
-def _is_garbage(path: str) -> bool:
-    parts = [Owner.parse(part) for part in os.path.basename(path).split(".")]
-    owner = next((part for part in parts if part is not None), None)
-    try:
-        facts = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    if owner is None:
-        return False
-    alive = liveness(owner, this_process())
-    forgotten = abs(time.time() - facts.st_mtime) > _FORGOTTEN
-    return alive is Liveness.DEAD or (alive is Liveness.UNKNOWN and forgotten)
-
-
 def decide(*, free: bool, alive: Liveness, locked: bool, quiet: bool) -> Takeover:
     """Choose from what is known of a partial; the table above."""
     if free or alive is Liveness.DEAD:
@@ -249,10 +229,6 @@ def decide(*, free: bool, alive: Liveness, locked: bool, quiet: bool) -> Takeove
     return Takeover.COPY
 
 
-def _claim() -> str:
-    return disk.draft_name()
-
-
 def owner_of(path: str) -> Owner | None:
     """Return who writes the partial at ``path``, by its name; None if it is free."""
     parts = os.path.basename(path).split(".")
@@ -260,23 +236,14 @@ def owner_of(path: str) -> Owner | None:
 
 
 def _candidates(layout: RepoLayout, etag: str) -> list[str]:
-    names = _names(layout.partials)
+    names = names_in(layout.partials)
     paths = (os.path.join(layout.partials, name) for name in names if name.startswith(f"{etag}."))
     return [path for path in paths if os.path.isdir(path) and not os.path.islink(path)]
 
 
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError as error:
-        if is_absence(error):
-            return []
-        raise
-
-
 def _read_journal(path: str) -> JournalState | None:
     try:
-        with open(os.path.join(path, "journal"), "rb") as file:
+        with open(open_to_read(os.path.join(path, "journal")), "rb") as file:
             return parse_journal(file.read())
     except OSError as error:
         if is_absence(error):
@@ -316,7 +283,7 @@ def _take(layout: RepoLayout, etag: str, path: str) -> Partial | None:
 
 
 def _rename(layout: RepoLayout, etag: str, path: str) -> Partial | None:
-    ours = layout.partial(etag, _claim())
+    ours = layout.partial(etag, disk.draft_name())
     try:
         os.rename(path, ours)
     except FileNotFoundError:  # somebody else was first
@@ -342,7 +309,9 @@ def _copy(layout: RepoLayout, etag: str, path: str) -> Partial | None:
     try:
         for name, target in (("journal", ours.journal), ("data", ours.data)):
             _copy_file(os.path.join(path, name), -1 if target is None else target)
-    except FileNotFoundError:
+    except OSError as error:
+        if not is_absence(error):
+            raise
         ours.remove()
         return None
     journal = -1 if ours.journal is None else ours.journal
@@ -353,7 +322,7 @@ def _copy(layout: RepoLayout, etag: str, path: str) -> Partial | None:
 
 def _copy_file(source: str, target: int) -> None:
     """Copy all of ``source`` to the open file ``target``, sharing blocks where the system can."""
-    origin = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    origin = open_to_read(source)
     try:
         offset = 0
         while chunk := disk.read_at(origin, offset, _COPY_CHUNK):
@@ -365,8 +334,18 @@ def _copy_file(source: str, target: int) -> None:
 
 
 def _open(path: str, extra: int = 0) -> int:
+    """Open a file of a partial; what was planted in its place counts as not there."""
     flags = os.O_RDWR | extra | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    return os.open(path, flags | getattr(os, "O_BINARY", 0))
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno in _PLANTED:
+            raise FileNotFoundError(errno.ENOENT, "it is no file", path) from error
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "it is no file", path)
 
 
 def _is_quiet(path: str) -> bool:

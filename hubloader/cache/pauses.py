@@ -9,6 +9,7 @@ what it says. A cache that is not there yet is not made for it.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from typing import TYPE_CHECKING
@@ -48,7 +49,9 @@ class Pauses:
             return
         if self.left(origin) >= seconds - _WORTH_TELLING:  # 32 threads were told the same
             return
-        path, until = self._layout.pause(origin), f"{self._clock() + seconds:.1f}\n"
+        # rounded up: a process that comes a moment too early is refused, and waits once more
+        until = f"{math.ceil(10 * (self._clock() + seconds)) / 10:.1f}\n"
+        path = self._layout.pause(origin)
         with contextlib.suppress(CacheError), guard(path):
             disk.write_atomically(path, until.encode("ascii"), tmp=self._layout.tmp)
 

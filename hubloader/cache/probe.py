@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from hubloader.cache import disk
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import Grip, grip
+from hubloader.cache.reading import names_seen  # ``unusable`` names what cannot be listed
 from hubloader.names import is_etag
 
 if TYPE_CHECKING:
@@ -65,14 +66,14 @@ def link_kind(root: str | os.PathLike[str]) -> Literal["symlink", "hard links", 
 
 def held_locks(root: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Name the contents whose lock somebody holds now, each with the holder in words."""
-    from hubloader.cache.lock import BlobLock
+    from hubloader.cache.lock import BlobLock, is_held
 
     layout = CacheLayout(root)
     found = []
     for repo in _repos(layout):
-        for name in _names(os.path.dirname(repo.lock("0" * 40))):
+        for name in names_seen(os.path.dirname(repo.lock("0" * 40))):
             etag = name.removesuffix(".lock")
-            if is_etag(etag) and _is_held(repo.lock(etag)):
+            if is_etag(etag) and is_held(repo.lock(etag)):
                 found.append((repo.blob(etag), BlobLock(repo, etag, ready=_never).holder()))
     return sorted(found)
 
@@ -83,37 +84,19 @@ def foreign_contents(root: str | os.PathLike[str]) -> list[str]:
     return sorted(
         os.path.join(repo.blobs, name)
         for repo in _repos(layout)
-        for name in _names(repo.blobs)
+        for name in names_seen(repo.blobs)
         if not is_etag(name) and not name.endswith(".incomplete")
     )
 
 
 def _repos(layout: CacheLayout) -> Iterator[RepoLayout]:
-    found = (layout.parse_folder(name) for name in _names(layout.root))
+    found = (layout.parse_folder(name) for name in names_seen(layout.root))
     return (layout.repo(repo) for repo in found if repo is not None)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []  # ``unusable`` names a folder that cannot be listed
 
 
 def _never() -> bool:
     """Nobody waits here for a content to appear."""
     return False
-
-
-def _is_held(path: str) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return False
-    try:
-        return grip(descriptor, alone=True) is Grip.BUSY
-    finally:
-        os.close(descriptor)
 
 
 def unusable(root: str | os.PathLike[str]) -> list[str]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hubloader.cache import disk, stamps
 from hubloader.cache.failures import guard
+from hubloader.cache.living import shown, touch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -124,7 +125,7 @@ class Publisher:
 
     # contents
 
-    def name_blob(self, layout: RepoLayout, etag: str, partial: Partial, stamp: Stamp) -> str:
+    def name_blob(self, layout: RepoLayout, etag: str, draft: Partial, stamp: Stamp) -> str:
         """Name a finished, verified content, now or when the batch ends; closes it.
 
         Returns:
@@ -132,16 +133,18 @@ class Publisher:
 
         """
         blob = layout.blob(etag)
-        if self._gathers(partial):
-            partial.close()
-            self._gather(blob, _Pending(layout, etag, partial.path, stamp))
+        if self._gathers(draft):
+            draft.close()
+            self._gather(blob, _Pending(layout, etag, draft.path, stamp))
             return blob
-        if self.durability != "none":
-            disk.sync_file(partial.data)
-        changed = disk.make_folders(layout.blobs)
-        disk.rename_over(partial.data_path, blob, aside=layout.quarantine)
-        self._sync([*changed, layout.blobs])
-        partial.remove()
+        durable = self.durability != "none"
+        with shown(draft.touch, stamp.size) if durable else contextlib.nullcontext():
+            if durable:
+                disk.sync_file(draft.data)
+            changed = disk.make_folders(layout.blobs)
+            disk.rename_over(draft.data_path, blob, aside=layout.quarantine)
+            self._sync([*changed, layout.blobs])
+        draft.remove()
         _stamp(layout, etag, stamp)
         return blob
 
@@ -223,7 +226,9 @@ class Publisher:
                 self.changed(make())
 
     def _name_all(self, batch: dict[str, _Pending]) -> None:
-        _sync_contents([pending.draft for pending in batch.values()])
+        drafts = [pending.draft for pending in batch.values()]
+        with shown(self._touch_pending, sum(each.stamp.size for each in batch.values())):
+            _sync_contents(drafts)
         changed: list[str] = []
         for blob, pending in batch.items():
             changed += disk.make_folders(pending.layout.blobs)
@@ -233,6 +238,14 @@ class Publisher:
         disk.remove_empty(*{pending.layout.partials for pending in batch.values()})
         for pending in batch.values():
             _stamp(pending.layout, pending.etag, pending.stamp)
+
+    def _touch_pending(self) -> None:
+        """Show that all that was gathered will have its name, also what comes in the next batch."""
+        with self._guard:
+            drafts = [pending.draft for pending in self._pending.values()]
+        for draft in drafts:
+            with contextlib.suppress(OSError):  # it has its name by now
+                touch(draft, keep_time=True)
 
     def _sync_changed(self) -> None:
         with self._guard:

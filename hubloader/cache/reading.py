@@ -14,6 +14,7 @@ __all__ = [
     "identity",
     "leads_to",
     "names_in",
+    "names_seen",
     "open_to_read",
     "points_at",
     "read_small",
@@ -101,6 +102,14 @@ def leads_to(path: str, facts: os.stat_result) -> bool:
     except OSError:
         return False
     return (there.st_dev, there.st_ino) == (facts.st_dev, facts.st_ino)
+
+
+def names_seen(folder: str) -> list[str]:
+    """Return what a folder holds, as far as anybody can tell: nothing where it cannot be listed."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def names_in(folder: str) -> list[str]:

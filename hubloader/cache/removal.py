@@ -31,6 +31,7 @@ from hubloader.cache.failures import guard, is_absence
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.leases import Grip, grip
 from hubloader.cache.owner import Liveness, Owner, liveness, this_process
+from hubloader.cache.planted import planted
 from hubloader.cache.prune_plan import GRACE, PrunePlan, Reason, Removal
 from hubloader.cache.reading import read_small
 from hubloader.cache.repo_lock import RepoLock
@@ -125,6 +126,10 @@ class Remover:
             self.kept += [(removal, _DOWNLOADING) for removal in removals]
             return
         try:
+            link = planted(layout)
+            if link is not None:  # what lies behind it is not ours to delete
+                self.kept += [(removal, f"{link} is a link") for removal in removals]
+                return
             work = _Work(self, layout, lock if got is Grip.HELD else None)
             work.clear(leftovers)  # first: a revision that goes changes hard links of its contents
             work.revisions(removals)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hubloader.cache.failures import is_absence
 from hubloader.cache.layout import CacheLayout
+from hubloader.cache.planted import planted
 from hubloader.cache.reading import open_to_read
 from hubloader.cache.trees import read_tree
 from hubloader.names import is_commit, is_etag
@@ -159,7 +160,8 @@ class _Scan:
     def run(self) -> RepoReport:
         layout = self._layout
         refs = _refs(layout)
-        for entry in _entries(layout.blobs):
+        link = planted(layout)
+        for entry in _entries(layout.blobs) if link != layout.blobs else ():
             self._see_blob(entry)
         used = {entry.name: entry for entry in _entries(os.path.dirname(layout.used("0" * 40)))}
         revisions = []
@@ -175,7 +177,10 @@ class _Scan:
         revisions = [self._with_copied(revision) for revision in revisions]
         named = {key for revision in revisions for key in revision.contents}
         self._leftovers += [blob for name, blob in self._blobs.items() if name not in named]
-        self._see_own_state()
+        if link is None:
+            self._see_own_state()
+        else:
+            self._warnings.append(f"{link} is a link, and what lies behind it is not looked at")
         return RepoReport(
             layout.repo,
             layout.folder,

@@ -90,7 +90,7 @@ def add(path: str, stamp: Stamp) -> None:
     from hubloader.cache import disk  # first use: a warm load writes nothing
 
     disk.make_folders(os.path.dirname(path))
-    if _size(path) > _MAX_FILE:
+    if os.path.islink(path) or _size(path) > _MAX_FILE:  # no link there is ours
         disk.remove(path)
     line = f"\n1 {stamp.size} {stamp.mtime_ns} {stamp.sha256}\n"  # the first break ends a torn line
     disk.append(path, line.encode("ascii"))

@@ -19,6 +19,7 @@ from hubloader.cache.digest import hash_file
 from hubloader.cache.failures import guard
 from hubloader.cache.home import make_home
 from hubloader.cache.lookup import can_keep_stamps
+from hubloader.cache.planted import refuse_planted
 from hubloader.cache.reading import names_in, open_to_read, points_at, read_whole
 from hubloader.errors import CacheError
 
@@ -78,6 +79,7 @@ def hash_content(
     if keeps:
         # without a stamp it is read once more: no reason to refuse a content that is right
         with contextlib.suppress(CacheError), guard(home.own):
+            refuse_planted(home)
             make_home(home)  # of a content in a base cache, it may be the first thing here
             stamps.add(home.stamp(etag), stamps.Stamp.of(facts, content.sha256))
     return content
@@ -95,6 +97,7 @@ def _is_safe(descriptor: int) -> bool:
 def set_aside(found: Found, etag: str) -> None:
     """Take a bad content out of service, with every pointer to it."""
     layout = found.layout
+    refuse_planted(layout)
     stamps.forget(layout.stamp(etag))
     if found.path == found.pointer:
         _note_names(layout, etag, [found.path])

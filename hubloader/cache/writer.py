@@ -5,9 +5,8 @@ The life of a ``BlobWriter``: bytes come in order (``write``) or as ranges from 
 announced and only then gives the file its name; ``suspend`` leaves the partial for whoever comes
 next; ``discard`` deletes it. There is no other way for bytes to get a name in the cache.
 
-Hashing runs along: bytes that arrive in order are hashed from memory, what was written further on
-is read back when the bytes before it have come. First write wins: bytes that are there are never
-written over, so what was hashed is what is on the disk.
+Hashing runs along (``hashing.py``), and the disk too (``writeback.py``). First write wins: bytes
+that are there are never written over, so what was hashed is what is on the disk.
 
 Nothing is made on the disk before the first byte comes: a download that is refused (a gated
 repository, a missing file, no network) leaves the cache as it was.
@@ -22,14 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubloader.cache import disk
-from hubloader.cache.digest import ContentHash
 from hubloader.cache.failures import guard
+from hubloader.cache.hashing import RunningHash
 from hubloader.cache.journal import hash_line, sparse_line, write_line
 from hubloader.cache.owner import this_process
 from hubloader.cache.partial import LARGE, adopt, blank_partial, create_partial
 from hubloader.cache.ranges import Ranges
 from hubloader.cache.stamps import Stamp
-from hubloader.errors import CacheError, IntegrityError
+from hubloader.cache.writeback import WriteBack
+from hubloader.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobWriter"]
 
-_READ_BACK = 1024 * 1024  # bytes read and hashed at a time
-_CATCH_UP = 4 * 1024 * 1024  # bytes one call to write_at may hash for the others
-_CHECKPOINT = LARGE  # bytes between hashes in the journal
 _UNNOTED = 1024 * 1024  # bytes written and not yet in the journal: lost to a resume after a kill
 
 
@@ -81,7 +78,8 @@ class BlobWriter:
         self._publisher = publisher
         self._prepare = prepare
         self._lock = threading.Lock()  # guards the ranges and the journal
-        self._hashing = threading.Lock()  # held by the one thread that hashes
+        self._hash = RunningHash(etag, lambda: self._partial, self._note)
+        self._write_back = None if publisher.durability == "none" else WriteBack()
         self._finished = False
         with guard(layout.partials, needed=size):
             self._begin(resume=resume)
@@ -107,8 +105,7 @@ class BlobWriter:
         self._claimed = Ranges()
         self._unnoted: list[tuple[int, int]] = []
         self._sparse = self._partial.state.sparse
-        self._hashed = 0
-        self._content = None if self.size is None else ContentHash(self.etag, self.size)
+        self._hash.begin(self.size)
 
     def _go_on(self, partial: Partial) -> None:
         length = os.fstat(partial.data).st_size
@@ -117,27 +114,13 @@ class BlobWriter:
             self._drop_bytes()
             return
         if partial.state.boot != this_process().boot:
-            good = self._good_prefix(partial.state.hashes, available.prefix)
+            good = self._hash.good_prefix(partial.state.hashes, available.prefix)
             os.ftruncate(partial.data, good)
             partial.restart_journal(
                 hash_line(*pair) for pair in partial.state.hashes if pair[0] <= good
             )
             self._sparse, available = False, Ranges([(0, good)])
         self._written, self._claimed = available, Ranges(available)
-
-    def _good_prefix(self, hashes: list[tuple[int, str]], length: int) -> int:
-        """Hash what an earlier boot left, and keep it as far as it is what was noted then."""
-        good = 0
-        for offset, sha256 in hashes:
-            if offset > length or offset < self._hashed:
-                break
-            self._hash_from_disk(offset)
-            if self._content is None or self._content.sha256 != sha256:
-                break
-            good = offset
-        if self._hashed != good and self.size is not None:
-            self._hashed, self._content = 0, ContentHash(self.etag, self.size)
-        return good
 
     def scratch(self) -> str:
         """A folder on the same disk, for bytes that are to come in by ``write`` yet."""
@@ -233,7 +216,9 @@ class BlobWriter:
         with self._lock:
             self._written.add(start, end)
             self._note_written(start, end)
-        self._hash_along(start, piece)
+            if self._write_back is not None:
+                self._write_back.came(end - start, self._partial.data)
+        self._hash.along(start, piece, lambda: self.position)
 
     def _note_written(self, start: int, end: int) -> None:
         if not self._sparse:
@@ -247,40 +232,9 @@ class BlobWriter:
             self._partial.note(write_line(start, end))
         self._unnoted.clear()
 
-    # hashing
-
-    def _hash_along(self, start: int, piece: memoryview) -> None:
-        """Hash what just came if its turn is now, and some of what waits behind it."""
-        if self._content is None or not self._hashing.acquire(blocking=False):
-            return
-        try:
-            if start == self._hashed:
-                self._hash(piece)
-            self._hash_from_disk(min(self.position, self._hashed + _CATCH_UP))
-        finally:
-            self._hashing.release()
-
-    def _hash_from_disk(self, until: int) -> None:
-        while self._hashed < until:
-            wanted = min(_READ_BACK, until - self._hashed)
-            data = disk.read_at(self._partial.data, self._hashed, wanted)
-            if not data:
-                raise CacheError(f"the partial {self._partial.path} is shorter than was written")
-            self._hash(memoryview(data))
-
-    def _hash(self, piece: memoryview) -> None:
-        """Hash, stopping at each checkpoint to note the hash so far."""
-        if self._content is None:
-            return
-        while piece:
-            room = _CHECKPOINT - self._hashed % _CHECKPOINT
-            self._content.update(piece[:room])
-            self._hashed += len(piece[:room])
-            piece = piece[room:]
-            if self._hashed % _CHECKPOINT == 0 and self._partial.journal is not None:
-                line = hash_line(self._hashed, self._content.sha256)
-                with self._lock:
-                    self._partial.note(line)
+    def _note(self, line: bytes) -> None:
+        with self._lock:
+            self._partial.note(line)
 
     # the end
 
@@ -300,25 +254,22 @@ class BlobWriter:
         """
         self._check_open()
         with guard(self._layout.partials, needed=self.size):
-            self._check_size()
+            size = self._checked_size()
             self._make_partial()
-            self._finish_hash()
-            content = self._content
-            if content is None or not content.matches:
-                actual = None if content is None else content.actual
+            content = self._hash.finish(size)
+            if not content.matches:
                 self.discard()
                 raise IntegrityError(
-                    f"the content has the hash {actual}, the Hub announced {self.etag}",
+                    f"the content has the hash {content.actual}, the Hub announced {self.etag}",
                     expected=self.etag,
-                    actual=actual,
+                    actual=content.actual,
                 )
             return self._publish(content.sha256)
 
-    def _check_size(self) -> None:
-        if self.size is None:
-            self.size = self.received
-            self._content = ContentHash(self.etag, self.size)
+    def _checked_size(self) -> int:
         received = self.received
+        if self.size is None:
+            self.size = received
         if received != self.size:
             self.suspend()
             raise IntegrityError(
@@ -326,15 +277,13 @@ class BlobWriter:
                 expected=f"{self.size} bytes",
                 actual=f"{received} bytes",
             )
-
-    def _finish_hash(self) -> None:
-        with self._hashing:
-            self._hash_from_disk(self.size or 0)
+        return received
 
     def _publish(self, sha256: str) -> Path:
         disk.freeze_mode(self._partial.data)
         stamp = Stamp.of(os.fstat(self._partial.data), sha256)
-        self._finished, path = True, ""
+        path = ""
+        self._finish()
         try:
             path = self._publisher.name_blob(self._layout, self.etag, self._partial, stamp)
         finally:
@@ -350,7 +299,7 @@ class BlobWriter:
 
         """
         self._check_open()
-        with guard(self._partial.path), self._hashing, self._lock:
+        with guard(self._partial.path), self._hash.busy, self._lock:
             self._drop_bytes()
 
     def _drop_bytes(self) -> None:
@@ -367,7 +316,7 @@ class BlobWriter:
         """
         if self._finished:
             return
-        self._finished = True
+        self._finish()
         if not self._partial.large or self._partial.blank:
             self._remove()
             return
@@ -381,8 +330,13 @@ class BlobWriter:
     def discard(self) -> None:
         """Throw the bytes away."""
         if not self._finished:
-            self._finished = True
+            self._finish()
             self._remove()
+
+    def _finish(self) -> None:
+        self._finished = True
+        if self._write_back is not None:
+            self._write_back.end()
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):  # what cannot be deleted is left to `prune`

@@ -68,6 +68,7 @@ def _settings() -> dict[str, dict[str, str | None]]:
         item.name: {"value": _text(getattr(settings, item.name)), "source": sources[item.name]}
         for item in fields(Settings)
     }
+    told["endpoint"]["value"] = settings.public_endpoint
     token = read_token(settings)
     told["token"]["value"] = "set" if token else "not set"
     if token and not settings.token:

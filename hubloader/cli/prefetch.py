@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help="Bring these files.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out.")
+@click.option("--variant", metavar="NAME", help="Bring these weights: fp16 for *.fp16.safetensors.")
 @click.option("--dry-run", is_flag=True, help="Show files and bytes, fetch nothing.")
 @transfer_options
 @click.pass_context
@@ -50,7 +51,7 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
     def attempt(name: str) -> Prefetched | HubloaderError:
         from hubloader.auto.prefetch import prefetch
 
-        chosen = {key: given[key] or None for key in ("uses", "include", "exclude")}
+        chosen = {key: given[key] or None for key in ("uses", "include", "exclude", "variant")}
         try:
             return prefetch(name, repo_type=repo_type, dry_run=dry_run, **chosen)
         except HubloaderError as error:

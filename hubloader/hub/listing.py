@@ -96,7 +96,7 @@ def parse_info(body: bytes) -> Info:
         repo_id=_repo_id(raw.get("id")),
         described=siblings is not None and all(_is_described(each) for each in entries.values()),
         license=_license(raw),
-        gated=raw.get("gated") not in {None, False, "false"},
+        gated=raw.get("gated") not in (None, False, "false"),
     )
 
 
@@ -145,8 +145,9 @@ def parse_json_object(body: bytes) -> Mapping[str, Any]:
 def next_page(here: str, link: str) -> str | None:
     """Where a listing goes on.
 
-    A server's ``Link`` to another origin (a mirror that passes on the Hub's own) is not followed:
-    its query, which holds the cursor, is put to the page's own address.
+    A server's ``Link`` to another origin (a mirror that passes on the Hub's own) is not followed,
+    nor one that lacks the path before ``/api`` of a mirror that has one: its query, which holds the
+    cursor, is put to the page's own address.
 
     Args:
         here: the page that was read.
@@ -164,10 +165,15 @@ def next_page(here: str, link: str) -> str | None:
         same = Origin.of(absolute) == Origin.of(here) and not _names_another_user(absolute, here)
     except ValueError as error:  # InvalidReference is one
         raise MalformedAnswer("the link to a listing's next page is no address") from error
-    if same:
-        return absolute
     mine = urlsplit(here)
+    if same and not _lacks_prefix(urlsplit(absolute).path, mine.path):
+        return absolute
     return urlunsplit((mine.scheme, mine.netloc, mine.path, urlsplit(absolute).query, ""))
+
+
+def _lacks_prefix(path: str, mine: str) -> bool:
+    """Whether ``path`` is the end of ``mine``: what a mirror at a path of its own was told."""
+    return path != mine and path.startswith("/") and mine.endswith(path)
 
 
 def _names_another_user(url: str, here: str) -> bool:

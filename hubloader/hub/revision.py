@@ -48,11 +48,13 @@ def survey(
     info = parse_info(answer.body)
     if is_commit(revision) and info.commit != revision:
         raise MalformedAnswer(f"{endpoint.home} answered about the commit {info.commit}")
+    entries = _entries(endpoint, repo, info, timeouts)
+    _refuse_files_that_are_folders(entries)
     manifest = Manifest(
         repo=repo,
         revision=revision,
         commit=info.commit,
-        entries=_entries(endpoint, repo, info, timeouts),
+        entries=entries,
         canonical=info.repo_id if info.repo_id not in {"", str(repo)} else None,
         moved=f"/{info.repo_id}/revision/" in answer.url,
     )
@@ -88,3 +90,21 @@ def _tree(
         entries.update(parse_tree_page(page.body))
         url = next_page(url, page.link)
     return entries
+
+
+def _refuse_files_that_are_folders(entries: Mapping[str, Entry]) -> None:
+    """Refuse ``a`` beside ``a/b``: no commit has both, and on a disk one would displace the other.
+
+    Raises:
+        MalformedAnswer: there is such a pair.
+
+    """
+    folders: set[str] = set()
+    for name in entries:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    both = min(folders & entries.keys(), default=None)
+    if both is not None:
+        raise MalformedAnswer(f"{both[:200]!r} is listed as a file and as a folder")

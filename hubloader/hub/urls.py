@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from hubloader.errors import InvalidReference
 from hubloader.names import check_filename, check_revision
+from hubloader.transport.base import shown
 from hubloader.types import DEFAULT_REVISION, RepoId
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class HubUrls:
 
     def page(self, repo: RepoId) -> str:
         """The repository's page for people: where access is asked for."""
-        return f"{self.endpoint}/{_FILE_PREFIX[repo.repo_type]}{repo}"
+        return f"{shown(self.endpoint)}/{_FILE_PREFIX[repo.repo_type]}{repo}"
 
     def route(self, url: str) -> Route | None:
         """What ``url`` asks of this endpoint; None when it is elsewhere or no known route."""

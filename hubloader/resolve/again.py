@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hubloader.cache.content import Marks
     from hubloader.cache.store import CacheStore
-    from hubloader.resolve.resolver import Resolved
+    from hubloader.resolve.cached import Resolved
     from hubloader.resolve.work import Work
 
 __all__ = ["Loads"]
@@ -40,7 +40,6 @@ class Loads:
     def __init__(self, store: CacheStore) -> None:
         self._store = store
         self._kept: dict[object, _Load] = {}
-        self._files = 0
 
     def find(self, key: object, resolved: Resolved) -> tuple[Work, Mapping[str, str]] | None:
         """Return a load that still holds, and its files, leased; None if there is none.
@@ -67,8 +66,7 @@ class Loads:
         marks = self._store.marks(work.manifest, done) if 0 < len(done) <= _MAX_FILES else None
         if marks is None:
             return
-        if len(self._kept) >= _MAX_LOADS or self._files + len(done) > _MAX_FILES:
+        files = sum(len(load.done) for load in self._kept.values())
+        if len(self._kept) >= _MAX_LOADS or files + len(done) > _MAX_FILES:
             self._kept.clear()
-            self._files = 0
         self._kept[key] = _Load(work, done, marks)
-        self._files += len(done)

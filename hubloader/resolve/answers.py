@@ -12,7 +12,10 @@ from hubloader.errors import (
     HubError,
     HubloaderError,
     NotFound,
+    RateLimited,
+    RedirectRefused,
     RevisionNotFound,
+    ServerFailed,
     TransportError,
 )
 from hubloader.types import Manifest, Mode, Refresh
@@ -30,9 +33,11 @@ __all__ = [
     "Unreachable",
     "Verdict",
     "classify",
+    "is_of_the_endpoint",
     "judge",
 ]
 
+_TIMED_OUT, _BAD_GATEWAY = 408, 502
 _LEFT_ALONE = 300.0  # seconds an unreachable endpoint is not asked again while something is cached
 
 
@@ -105,6 +110,19 @@ def classify(error: HubloaderError) -> RevisionMissing | Denied | Unreachable:
     if isinstance(error, (TransportError, HubError)):
         return Unreachable(error)
     raise error
+
+
+def is_of_the_endpoint(error: HubloaderError) -> bool:
+    """Say whether a failure is the endpoint's, and not only of what it was asked.
+
+    A 404, a 400 or a listing that cannot be true is of one repository, and a 500 may be; the others
+    are still worth asking about.
+    """
+    if isinstance(error, ServerFailed):
+        return error.status == _TIMED_OUT or error.status >= _BAD_GATEWAY
+    if isinstance(error, RedirectRefused):
+        return False
+    return isinstance(error, (TransportError, RateLimited))
 
 
 @dataclass

@@ -51,13 +51,13 @@ def _options(purpose: Purpose | None) -> Iterator[str]:
         patterns.append(f"{prefix}*")
     elif "config" in purpose.uses:
         patterns.append("config.json")
-    if purpose.variant:
-        patterns.append(f"{prefix}*.{purpose.variant}*")
     whole = purpose.uses <= {"all"}  # patterns narrow that down, beside other uses they add
     if not (prefix or (whole and patterns)):
         yield from (
             f"--for={use}" for use in sorted(purpose.uses - {"config"}) or _everything(patterns)
         )
+        if purpose.variant:
+            yield f"--variant={purpose.variant}"
     yield from (f"--include={pattern}" for pattern in patterns)
     yield from (f"--exclude={pattern}" for pattern in purpose.exclude or ())
 

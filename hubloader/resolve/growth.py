@@ -35,10 +35,9 @@ class Growth:
         busy = (processor - self._processor) / elapsed
         rate = (received - self._received) / elapsed
         waiting = not self._best and received == self._received
-        self._now, self._processor = now, processor
+        self._now, self._received, self._processor = now, received, processor
         if waiting:  # for a first byte: that says nothing of the rate
             return False
-        self._received = received
         grew = rate > self._best * _WORTH_IT
         self._best = max(self._best, rate)
         return grew and busy < _BUSY

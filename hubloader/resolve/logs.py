@@ -67,16 +67,19 @@ class Summary:
         self._stream = stream
         self._clock = clock
         self._began = clock()
+        self._fetched = False  # whether anything was, and not all by others
 
     def __call__(self, event: Progress) -> None:
         """Write the line when the event is the last."""
+        self._fetched |= event.step is Step.FILE
         if event.step is not Step.END:
             return
+        verb = "fetched" if self._fetched or not event.files_done else "waited for"
         seconds = self._clock() - self._began
         rate = f" ({format_bytes(int(event.total_done / seconds))}/s)" if seconds > 0 else ""
         files = f"{event.files_done} of {event.files} files"
         pace = f"{format_bytes(event.total_done)} in {format_seconds(seconds)}{rate}"
-        self._stream.write(f"fetched {files}, {pace}\n")
+        self._stream.write(f"{verb} {files}, {pace}\n")
         self._stream.flush()
 
 

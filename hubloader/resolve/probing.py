@@ -37,8 +37,10 @@ def begun(
         except (NotFound, MalformedAnswer):
             continue
         if told.commit is None:
+            from hubloader.transport.base import shown  # first use
+
             raise MalformedAnswer(
-                f"{client.endpoint} does not say which commit {revision!r} is",
+                f"{shown(client.endpoint)} does not say which commit {revision!r} is",
                 hint="give the full commit as the revision",
                 repo_id=str(repo),
                 revision=revision,

@@ -231,15 +231,10 @@ class Fetched:
     """A sink that counts what came over the network, of the files that are there in the end.
 
     Not counted is what was there before, what another process brought, and what came in vain.
-
-    Args:
-        sinks: passes each event on to these.
-
     """
 
-    def __init__(self, sinks: Iterable[Callable[[Progress], Any]] = ()) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self._sinks = tuple(sinks)
         self._present: dict[str, int] = {}
 
     def __call__(self, event: Progress) -> None:
@@ -248,14 +243,13 @@ class Fetched:
             self._present.setdefault(event.filename, event.done)
         elif event.step is Step.DONE and event.filename in self._present:
             self.count += event.done - self._present.pop(event.filename)
-        for sink in self._sinks:
-            sink(event)
 
 
 class Lines:
-    """Plain lines for a log: one for each file that is there, and one every ten seconds.
+    """Plain lines for a log: one for each file that was fetched, and one every ten seconds.
 
-    Waiting for another process is told when it begins and every ten seconds.
+    Waiting for another process is told when it begins and every ten seconds; that the file is there
+    is told then too. Of one that another brought before a wait was told, nothing is.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -264,7 +258,8 @@ class Lines:
         self._last = clock()
         self._waited = float("-inf")  # when a wait was last told
         self._began: tuple[float, int] | None = None  # when bytes began to come, and after how many
-        self._elsewhere: set[str] = set()  # files that another process fetches
+        self._here: set[str] = set()  # files under way, fetched by the call that is told of
+        self._elsewhere: set[str] = set()  # files that another was told to fetch
 
     def __call__(self, event: Progress) -> None:
         """Write the event's line, if it has one."""
@@ -276,15 +271,12 @@ class Lines:
             self._stream.flush()
 
     def _line(self, event: Progress) -> str | None:
-        if event.step is Step.DONE and event.filename in self._elsewhere:
-            self._elsewhere.remove(event.filename)
-            return f"{event.filename} is there ({format_bytes(event.done)})"
         if event.step is Step.DONE:
-            return f"fetched {event.filename} ({format_bytes(event.done)})"
+            return self._done(event)
         if event.step is Step.FAILED:
             return f"failed {event.filename}: {event.detail}"
         if event.step is Step.FILE:
-            self._elsewhere.discard(event.filename)
+            self._here.add(event.filename)
         if event.step is Step.WAITING:
             self._elsewhere.add(event.filename)
             return self._waiting(event)
@@ -294,6 +286,13 @@ class Lines:
             files = f"{event.files_done} of {event.files} files"
             return f"fetched {format_bytes(event.total_done)}{total}, {files}{self._pace(event)}"
         return None
+
+    def _done(self, event: Progress) -> str | None:
+        size = format_bytes(event.done)
+        if event.filename in self._here:
+            self._here.remove(event.filename)
+            return f"fetched {event.filename} ({size})"
+        return f"{event.filename} is there ({size})" if event.filename in self._elsewhere else None
 
     def _waiting(self, event: Progress) -> str | None:
         if self._clock() - self._waited < _LINE_EVERY:  # many files may wait for one process
@@ -330,6 +329,7 @@ class Bars:
         self._stream = stream
         self._class = tqdm_class
         self._bars: dict[str, Any] = {}
+        self._at: dict[str, int] = {}  # where each stands: a class like tqdm may not tell
 
     def __call__(self, event: Progress) -> None:
         """Open, move or close the event's bars."""
@@ -358,6 +358,7 @@ class Bars:
         options: dict[str, Any] = {} if self._stream is None else {"file": self._stream}
         if _has_no_size(self._stream):  # on which tqdm would draw nothing
             options |= {"ncols": 80, "nrows": 24}
+        self._at[key] = 0
         self._bars[key] = self._class(
             desc=label, total=total, unit="B", unit_scale=True, leave=not key, **options
         )
@@ -365,7 +366,8 @@ class Bars:
     def _move(self, key: str, done: int) -> None:
         bar = self._bars.get(key)
         if bar is not None:
-            bar.update(done - bar.n)
+            bar.update(done - self._at[key])
+            self._at[key] = done
 
 
 def _has_no_size(stream: TextIO | None) -> bool:

@@ -54,8 +54,10 @@ from hubloader.resolve.answers import (
     Unreachable,
     Verdict,
     classify,
+    is_of_the_endpoint,
     judge,
 )
+from hubloader.resolve.cached import CachedRevisions, Resolved, will_do
 from hubloader.resolve.probing import is_described
 from hubloader.types import Manifest, Mode, Refresh
 
@@ -69,27 +71,10 @@ if TYPE_CHECKING:
     from hubloader.transport.base import Timeouts
     from hubloader.types import CommitHash, RepoId
 
-__all__ = ["Resolved", "Resolver"]
+__all__ = ["Resolver"]
 
 _USUAL = "config.json"  # asked for where an endpoint lists nothing: nearly every model has it
 _LISTING_TIME = 10.0  # seconds a listing may take once the server answers
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A commit and what it holds.
-
-    ``new``: the listing came from the Hub just now and is not kept on disk yet. ``listable``: False
-    when the endpoint lists nothing and each file has to be asked for. ``piecemeal``: the endpoint
-    lists nothing, or names alone, so that what it tells of single files is worth keeping.
-    ``failure``: why a cached revision stands in for the Hub's answer.
-    """
-
-    manifest: Manifest
-    new: bool = False
-    listable: bool = True
-    failure: HubloaderError | None = None
-    piecemeal: bool = False
 
 
 @dataclass
@@ -129,6 +114,7 @@ class Resolver:
         self._settings = settings
         self._client = client
         self._store = store
+        self._cached = CachedRevisions(store, settings.public_endpoint)
         self._reachability = reachability or Reachability(clock)
         self._clock = clock
         self._known: dict[tuple[RepoId, str], _Known] = {}
@@ -156,7 +142,7 @@ class Resolver:
 
         """
         if mode is Mode.CACHE_ONLY:
-            return self._from_disk(repo, revision)
+            return self._cached.offline(repo, revision)
         known = self._known.setdefault((repo, revision), _Known())
         with known.lock:
             resolved = self._remembered(known, revision, mode, exact)
@@ -171,7 +157,7 @@ class Resolver:
         resolved, refresh = known.resolved, self._settings.refresh
         if resolved is None or mode is Mode.FORCE:
             return None
-        if not _will_do(resolved, exact):
+        if not will_do(resolved, exact):
             return None
         if resolved.failure is not None and isinstance(classify(resolved.failure), Unreachable):
             return None
@@ -180,62 +166,19 @@ class Resolver:
         aged = isinstance(refresh, Refresh) or self._clock() - known.asked > refresh
         return None if aged else resolved
 
-    def _from_disk(self, repo: RepoId, revision: str) -> Resolved:
-        cached = self._cached(repo, revision, guess=True)
-        if cached is None:
-            raise CacheMiss(
-                f"{repo} at revision {revision!r} is not in the cache, and the network is off",
-                hint=f"run `hubloader prefetch {repo}@{revision}` with a network, or go online "
-                "(HF_HUB_OFFLINE, local_files_only)",
-                repo_id=str(repo),
-                revision=revision,
-            )
-        if cached.listable and not cached.piecemeal:
-            return cached
-        return replace(cached, listable=True, piecemeal=False)
-
-    def _cached(self, repo: RepoId, revision: str, *, guess: bool = False) -> Resolved | None:
-        """What the cache knows of the revision, under this name or the canonical one.
-
-        ``guess`` takes the one cached repository of a one-part name for it: only where nobody can
-        be asked, or nobody answered.
-        """
-        cached = self._cached_as(repo, revision)
-        if cached is not None:
-            return cached
-        home = self._store.canonical(repo, guess=guess)
-        return None if home == repo else self._cached_as(home, revision)
-
-    def _cached_as(self, home: RepoId, revision: str) -> Resolved | None:
-        commit = self._store.known_commit(home, revision)
-        manifest = None if commit is None else self._store.read_manifest(home, revision, commit)
-        return None if manifest is None else self._with_told(manifest)
-
-    def _with_told(self, manifest: Manifest) -> Resolved:
-        """Add what the endpoint told of single files, where the cache has no listing."""
-        if manifest.complete:
-            return Resolved(manifest)
-        told = self._store.read_told(manifest.repo, manifest.commit, self._settings.endpoint)
-        if told is None:
-            return Resolved(manifest)
-        entries = {**manifest.entries, **told.entries}
-        absent = manifest.absent.union(told.absent) - entries.keys()
-        manifest = replace(manifest, entries=entries, absent=absent, complete=told.listed)
-        return Resolved(manifest, listable=told.listed, piecemeal=True)
-
     def _look(self, repo: RepoId, revision: str, mode: Mode, exact: tuple[str, ...]) -> Resolved:
-        cached = self._cached(repo, revision)
+        cached = self._cached.find(repo, revision)
         question = revision
         if (
             cached is not None
             and mode is Mode.ONLINE
             and self._fresh(cached.manifest.repo, revision)
         ):
-            if _will_do(cached, exact):
+            if will_do(cached, exact):
                 return cached
             question = cached.manifest.commit
         instead = cached or (
-            self._cached(repo, revision, guess=True) if not repo.namespace else None
+            self._cached.find(repo, revision, guess=True) if not repo.namespace else None
         )
         asked = (cached, instead) if mode is Mode.ONLINE else (None, None)
         answer, listable = self._ask(repo, question, *asked, exact)
@@ -288,7 +231,7 @@ class Resolver:
         failure = self._reachability.recent_failure()
         if instead is not None and failure is not None:
             return Unreachable(failure), True
-        whole = cached is not None and _will_do(cached, exact)
+        whole = cached is not None and will_do(cached, exact)
         hasty = instead is not None and not whole
         try:
             if cached is not None and whole and self._still(repo, revision, cached.manifest):
@@ -297,7 +240,7 @@ class Resolver:
             manifest, listable = self._list(repo, revision, exact or (_USUAL,), hasty=hasty)
         except HubloaderError as error:
             answer = classify(error)
-            if isinstance(answer, Unreachable):
+            if isinstance(answer, Unreachable) and is_of_the_endpoint(error):
                 self._reachability.failed(error)
             return answer, True
         self._reachability.answered()
@@ -405,8 +348,8 @@ class Resolver:
 
     def _miss(self, repo: RepoId, revision: str, error: HubloaderError) -> CacheMiss:
         return CacheMiss(
-            f"{repo} at revision {revision!r} is not in the cache, and {self._settings.endpoint} "
-            f"gave no usable answer: {error.sentence()}",
+            f"{repo} at revision {revision!r} is not in the cache, and "
+            f"{self._settings.public_endpoint} gave no usable answer: {error.sentence()}",
             offline=False,
             hint=error.hint or "check the connection and the endpoint, and try again",
             repo_id=str(repo),
@@ -420,17 +363,6 @@ class Resolver:
             f"{manifest.repo}@{manifest.revision} is used as cached (commit "
             f"{manifest.commit[:8]}), it may be outdated: {answer.error.sentence()}"
         )
-
-
-def _will_do(resolved: Resolved, exact: tuple[str, ...]) -> bool:
-    """Whether it answers what is wanted: it is whole, has all that was named, or can be asked on.
-
-    Of an endpoint that lists nothing, what is not known yet is asked for file by file.
-    """
-    manifest = resolved.manifest
-    if manifest.complete or not resolved.listable:
-        return True
-    return bool(exact) and manifest.entries.keys() >= set(exact)
 
 
 def _known_to_be(cached: Resolved | None) -> Resolved:

@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from hubloader.resolve.files import SnapshotFiles
 from hubloader.resolve.manifest import shards_in_index
 from hubloader.resolve.needs import Needs, candidates, needs, only_listed
 from hubloader.resolve.plan import Plan, make_plan
+from hubloader.resolve.publishing import mark_absent, may_publish, publish
 from hubloader.resolve.refusal import refusal, refuse_no_folder, refuse_unlisted
-from hubloader.resolve.resolver import Resolved, Resolver
+from hubloader.resolve.resolver import Resolver
 from hubloader.resolve.telling import tracker_for
 from hubloader.resolve.work import Work
 from hubloader.types import DEFAULT_REVISION, Mode, Purpose, RepoId
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from hubloader.cache.store import CacheStore
     from hubloader.hub.client import HubClient
+    from hubloader.resolve.cached import Resolved
     from hubloader.resolve.progress import Progress, Tracker
     from hubloader.settings import Settings
     from hubloader.types import Manifest, ModelRef, OnDisk
@@ -93,9 +96,16 @@ class Session:
         self._store.after_fork()
         self._resolver.after_fork()
 
-    def tracker(self, progress: Callable[[Progress], Any] | None = None) -> Tracker:
-        """Who is told of a download: ``progress``, else the terminal or log as configured."""
-        return tracker_for(self._settings, progress)
+    def tracker(
+        self,
+        progress: Callable[[Progress], Any] | None = None,
+        also: Callable[[Progress], Any] | None = None,
+    ) -> Tracker:
+        """Who is told of a download: ``progress``, else the terminal or log; and ``also``."""
+        tracker = tracker_for(self._settings, progress)
+        if also is not None:
+            tracker.also(also)
+        return tracker
 
     def _client(self) -> HubClient:
         with self._making:
@@ -110,6 +120,7 @@ class Session:
         *,
         mode: Mode = Mode.ONLINE,
         progress: Callable[[Progress], Any] | None = None,
+        also: Callable[[Progress], Any] | None = None,
     ) -> SnapshotFiles:
         """Bring what ``purpose`` needs onto this disk.
 
@@ -118,6 +129,7 @@ class Session:
             purpose: what the files are for.
             mode: what the network may be used for.
             progress: called with each event of a download, instead of bars or lines on stderr.
+            also: called with each event too, whoever else is told.
 
         Returns:
             The files, all of one commit; what was not wanted is brought when it is asked for.
@@ -128,15 +140,16 @@ class Session:
             HubloaderError: a download failed; every file that could be brought was.
 
         """
-        work, done = self._load(ref, purpose, mode, progress)
-        return self._opened(work, done, purpose, progress)
+        tracker = partial(self.tracker, progress, also)
+        work, done = self._load(ref, purpose, mode, tracker)
+        return self._opened(work, done, purpose, tracker)
 
     def _opened(
         self,
         work: Work,
         done: Mapping[str, str],
         purpose: Purpose,
-        progress: Callable[[Progress], Any] | None,
+        tracker: Callable[[], Tracker],
     ) -> SnapshotFiles:
         def widen(uses: frozenset[Any]) -> SnapshotFiles:
             wider = replace(purpose, uses=uses, later=frozenset())
@@ -147,14 +160,14 @@ class Session:
                 wanted = replace(wanted, wanted=left)
                 more = self._decide(work.asked, resolved, wanted, work.mode)
                 more = replace(more, purpose=wider)
-                found = {**done, **self._complete(more, progress)}
-            return self._opened(more, found, wider, progress)
+                found = {**done, **self._complete(more, tracker)}
+            return self._opened(more, found, wider, tracker)
 
         return SnapshotFiles(
             work.manifest,
             done,
             subfolder=purpose.subfolder,
-            fetch=lambda filename: self._fetch_one(work, filename, progress),
+            fetch=lambda filename: self._fetch_one(work, filename, tracker),
             available=lambda: self._available(work),
             store=self._store,
             widen=widen,
@@ -200,7 +213,7 @@ class Session:
         ref: ModelRef,
         purpose: Purpose,
         mode: Mode,
-        progress: Callable[[Progress], Any] | None,
+        tracker: Callable[[], Tracker],
     ) -> tuple[Work, Mapping[str, str]]:
         repo, revision = _hub_names(ref)
         purpose = _within(ref, purpose)
@@ -213,19 +226,19 @@ class Session:
                 return again
             work = self._prepare(repo, resolved, purpose, mode)
             refuse_no_folder(work.manifest, purpose.subfolder)
-            done = self._complete(work, progress)
+            done = self._complete(work, tracker)
             self._loads.keep(key, work, done)
         return work, done
 
-    def _complete(self, work: Work, progress: Callable[[Progress], Any] | None) -> dict[str, str]:
+    def _complete(self, work: Work, tracker: Callable[[], Tracker]) -> dict[str, str]:
         """Bring what is needed, and what an index among it names."""
         self._refuse_missing(work)
-        done = self._bring(work, progress)
+        done = self._bring(work, tracker)
         for index in work.needs.indexes:
             shards = shards_in_index(Path(done[index]).read_text(encoding="utf-8"), index)
             more = self._widen(work, shards)
             self._refuse_missing(more)
-            done.update(self._bring(more, progress))
+            done.update(self._bring(more, tracker))
         return done
 
     def _probed(self, work: Work, groups: Iterable[tuple[str, ...]]) -> Resolved:
@@ -237,7 +250,7 @@ class Session:
 
     def _prepare(self, repo: RepoId, resolved: Resolved, purpose: Purpose, mode: Mode) -> Work:
         if not resolved.listable:
-            refuse_unlisted(resolved.manifest, self._settings.endpoint, only_listed(purpose))
+            refuse_unlisted(resolved.manifest, self._settings.public_endpoint, only_listed(purpose))
             asked_again = _doubting(resolved, purpose)
             resolved = self._resolver.probe(repo, asked_again, candidates(purpose))
         wanted = needs(resolved.manifest, purpose)
@@ -288,16 +301,18 @@ class Session:
         if error is None:
             return
         if work.known_missing:
-            self._mark_absent(work)
+            mark_absent(self._store, work)
         raise error
 
-    def _bring(self, work: Work, progress: Callable[[Progress], Any] | None) -> dict[str, str]:
+    def _bring(self, work: Work, tracker: Callable[[], Tracker]) -> dict[str, str]:
         """Carry the work's plan out, then publish what was learnt: listing, absences, ref."""
         manifest = work.manifest
         if work.plan.idle:
             if (work.resolved.new or work.resolved.piecemeal) and work.plan.files:
                 with contextlib.suppress(CacheReadOnly, DiskFull), self._store.batch():
-                    self._publish(work)  # all is there: a disk that takes no note is no failure
+                    publish(
+                        self._store, work, self._settings.public_endpoint
+                    )  # all is there: a disk that takes no note is no failure
             paths = {
                 file.filename: str(
                     self._store.pointer_path(manifest.repo, manifest.commit, file.filename)
@@ -308,12 +323,12 @@ class Session:
             from hubloader.resolve.engine import Engine  # first use: threads, sockets, locks
 
             engine = Engine(self._settings, self._client, self._store)
-            told = work.resolved.new and self._may_publish(work)
+            told = work.resolved.new and may_publish(work)
             with self._store.using(manifest.repo, manifest if told else None):
                 seen = self._look_again(work)
                 with self._store.batch():
-                    done = engine.carry_out(seen.plan, tracker_for(self._settings, progress))
-                    self._publish(seen)
+                    done = engine.carry_out(seen.plan, tracker())
+                    publish(self._store, seen, self._settings.public_endpoint)
                 self._store.lease(manifest.repo, manifest.commit)
             paths = {name: file.path for name, file in done.items()}
         self._store.mark_used(manifest.repo, manifest.commit)
@@ -328,51 +343,12 @@ class Session:
         self._refuse_missing(again)
         return again
 
-    @staticmethod
-    def _may_publish(work: Work) -> bool:
-        return work.resolved.failure is None and work.mode is not Mode.CACHE_ONLY
-
-    def _publish(self, work: Work) -> None:
-        """Keep the listing and the absences, and move the ref: last, when its files are there."""
-        if not self._may_publish(work):
-            return
-        # nothing came, so nothing is lost: a disk that takes no note is no failure
-        idle = () if work.plan.downloads else (CacheReadOnly, DiskFull)
-        with contextlib.suppress(*idle):
-            self._note(work)
-
-    def _note(self, work: Work) -> None:
-        manifest = work.manifest
-        if work.resolved.new:
-            self._store.write_manifest(manifest)
-            self._remember_alias(work)
-        if work.resolved.piecemeal:
-            self._store.write_told(manifest, self._settings.endpoint)
-        self._mark_absent(work)
-        if manifest.revision != manifest.commit:
-            self._store.set_ref(manifest.repo, manifest.revision, manifest.commit)
-
-    def _mark_absent(self, work: Work) -> None:
-        manifest = work.manifest
-        known = (*work.needs.absent, *(n for n in work.needs.missing if " " not in n))
-        if manifest.complete and known and work.mode is not Mode.CACHE_ONLY:
-            with contextlib.suppress(CacheReadOnly, DiskFull):
-                self._store.mark_absent(manifest, known)
-
-    def _remember_alias(self, work: Work) -> None:
-        manifest = work.manifest
-        if manifest.canonical is not None and manifest.canonical != str(work.asked):
-            canonical = RepoId.parse(manifest.canonical, work.asked.repo_type)
-            self._store.remember_alias(work.asked, canonical)
-
-    def _fetch_one(
-        self, work: Work, filename: str, progress: Callable[[Progress], Any] | None
-    ) -> Path:
+    def _fetch_one(self, work: Work, filename: str, tracker: Callable[[], Tracker]) -> Path:
         manifest = work.manifest
         with about(repo_id=str(manifest.repo), revision=manifest.revision, filename=filename):
             more = self._widen(work, (filename,))
             self._refuse_missing(more)
-            return Path(self._bring(more, progress)[filename])
+            return Path(self._bring(more, tracker)[filename])
 
     def _available(self, work: Work) -> frozenset[str]:
         names = work.manifest.entries.keys()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hubloader.resolve.cached import Resolved
     from hubloader.resolve.needs import Needs
     from hubloader.resolve.plan import Plan
-    from hubloader.resolve.resolver import Resolved
     from hubloader.types import Manifest, Mode, Purpose, RepoId
 
 __all__ = ["Work"]

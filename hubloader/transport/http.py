@@ -18,18 +18,24 @@ import http.client
 import io
 import os
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 import requests.adapters
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import pool_classes_by_scheme
 from urllib3.util.ssl_ import create_urllib3_context
 
-from hubloader.errors import Interrupted, TimedOut
+from hubloader.errors import ConnectFailed, HubloaderError, Interrupted, TimedOut
 from hubloader.transport.auth import Origin
 from hubloader.transport.base import Headers, read_decoded, shown
+from hubloader.transport.connections import (
+    PatientConnection,
+    PatientPool,
+    PatientTlsConnection,
+    PatientTlsPool,
+)
 from hubloader.transport.http_errors import (
     FOREIGN,
     LinkLocalError,
@@ -47,12 +53,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from hubloader.errors import HubloaderError
     from hubloader.transport.base import Request
 
 __all__ = ["HttpResponse", "HttpTransport"]
 
 _DRAINED: Final = 64 * 1024  # bytes: cheaper to receive than to connect again
+_DRAINED_IN: Final = 0.5  # seconds: the same, from a server that drips or is silent
+_SHORTEST: Final = 0.001  # seconds: what the libraries take for a limit; 0 is none to them
 _HOSTS: Final = 16  # hosts whose connections are kept: the endpoint, its storage, their mirrors
 
 
@@ -90,13 +97,16 @@ class HttpTransport:
             settings = self._settings(request.url)
             direct = not requests.utils.select_proxy(request.url, settings["proxies"])
             guarded = request.led and direct  # a proxy looks names up itself
+            limits = request.timeouts
             adapter = self._adapter(request.url, settings["verify"], guarded=guarded)
             answer = adapter.send(
                 prepared,
                 stream=True,
-                timeout=(request.timeouts.connect, request.timeouts.idle),
+                timeout=(max(_SHORTEST, limits.connect), max(_SHORTEST, limits.idle)),
                 proxies=settings["proxies"],
             )
+        except HubloaderError:  # which may be an OSError too
+            raise
         except FOREIGN as error:
             # the cause of a bad header has the header in its text: it could be the token
             raise translated(error, request.url) from unless_it_tells(error)
@@ -129,26 +139,30 @@ class HttpTransport:
         return adapter
 
 
-class _GuardedConnection(HTTPConnection):
+class _GuardedConnection(PatientConnection):
     """One that is given up, before a byte is sent, when its other end is link-local."""
 
     def _new_conn(self) -> socket.socket:
         return _refusing_link_local(super()._new_conn())
 
 
-class _GuardedTlsConnection(HTTPSConnection):
+class _GuardedTlsConnection(PatientTlsConnection):
     """The same, with TLS."""
 
     def _new_conn(self) -> socket.socket:
         return _refusing_link_local(super()._new_conn())
 
 
-class _GuardedPool(HTTPConnectionPool):
+class _GuardedPool(PatientPool):
     ConnectionCls = _GuardedConnection
 
 
-class _GuardedTlsPool(HTTPSConnectionPool):
+class _GuardedTlsPool(PatientTlsPool):
     ConnectionCls = _GuardedTlsConnection
+
+
+_POOLS: Final = {"http": PatientPool, "https": PatientTlsPool}
+_GUARDED_POOLS: Final = {"http": _GuardedPool, "https": _GuardedTlsPool}
 
 
 def _refusing_link_local(connected: socket.socket) -> socket.socket:
@@ -178,15 +192,17 @@ class _Adapter(requests.adapters.HTTPAdapter):
         if self._context is not None:
             kwargs["ssl_context"] = self._context
         super().init_poolmanager(*args, **kwargs)
-        if self._guarded:
-            pools = {"http": _GuardedPool, "https": _GuardedTlsPool}
-            self.poolmanager.pool_classes_by_scheme = pools
+        pools = _GUARDED_POOLS if self._guarded else _POOLS
+        self.poolmanager.pool_classes_by_scheme = pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Build a proxy's pools with the shared context."""
         if self._context is not None:
             kwargs["ssl_context"] = self._context
-        return super().proxy_manager_for(proxy, **kwargs)
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if manager.pool_classes_by_scheme is pool_classes_by_scheme:  # SOCKS has others
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Demand a certificate; which ones are trusted, the context knows."""
@@ -301,13 +317,15 @@ class HttpResponse:
         )
 
     def _drain(self) -> None:
-        left = self._wire.length
-        if left is None or left > _DRAINED:
+        left, wired = self._wire.length, getattr(self._raw.connection, "sock", None)
+        if left is None or left > _DRAINED or wired is None:  # none: it is not to be kept
             return
-        buffer = bytearray(_DRAINED)
+        buffer, until = bytearray(_DRAINED), time.monotonic() + _DRAINED_IN
         with contextlib.suppress(Interrupted, TimedOut):  # then the connection is given up
-            while self.readinto(buffer):
-                pass
+            # once the body has ended, the connection may be another thread's already
+            while self._open and (seconds := until - time.monotonic()) > 0:
+                wired.settimeout(seconds)
+                self.readinto(buffer)
 
     def _release(self) -> None:
         self._open = False
@@ -325,5 +343,13 @@ def _context(bundle: str) -> ssl.SSLContext:
     context = create_urllib3_context()
     context.verify_mode = ssl.CERT_REQUIRED
     context.check_hostname = True
-    context.load_verify_locations(*((None, bundle) if os.path.isdir(bundle) else (bundle, None)))
+    where = (None, bundle) if os.path.isdir(bundle) else (bundle, None)
+    try:
+        context.load_verify_locations(*where)
+    except OSError as error:  # what ssl raises is one
+        raise ConnectFailed(
+            f"the certificates in {bundle!r} cannot be used: {error.strerror or error}",
+            hint="mend REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE, whichever names them",
+            retryable=False,
+        ) from error
     return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final
@@ -35,6 +36,11 @@ FOREIGN: Final = (
 )
 
 
+_QUERY = re.compile(r"\?[^\s'\")]+")  # of an address in urllib3's words: it can be a signature
+_PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or the proxies argument"
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (4\d\d)")  # http.client's words
+
+
 class LinkLocalError(OSError):
     """A redirect led, by way of a name, to a link-local address; raised inside urllib3."""
 
@@ -45,8 +51,10 @@ def translated(error: Exception, url: str) -> HubloaderError:
     The first of these that the error, or one of its causes, fits::
 
         a name that leads to a link-local host   RedirectRefused
+        an answer whose headers contradict       Interrupted
+        a proxy whose address cannot be used     ConnectFailed, not worth trying again
         a URL or header that cannot be sent      InvalidReference
-        a proxy                                  ConnectFailed
+        a proxy                                  ConnectFailed; a refusal of it is final
         TLS: the connection was cut              Interrupted
         TLS: anything else                       ConnectFailed, not worth trying again
         the host's name                          ConnectFailed
@@ -62,6 +70,33 @@ def translated(error: Exception, url: str) -> HubloaderError:
     return Interrupted(f"{host_of(url)} did not answer: {_words(error)}", url=shown(url))
 
 
+def _contradictory(error: Exception, url: str) -> HubloaderError:
+    return Interrupted(
+        f"{host_of(url)} answered with headers that cannot be true: {_words(error)}",
+        url=shown(url),
+    )
+
+
+def _unusable_proxy(error: Exception, url: str) -> HubloaderError:
+    return ConnectFailed(
+        f"the proxy that is set for {host_of(url)} cannot be used: {_words(error)}",
+        hint=_PROXY_HINT,
+        retryable=False,
+        url=shown(url),
+    )
+
+
+def _no_scheme(error: Exception, url: str) -> HubloaderError:
+    if "SOCKS" not in str(error):
+        return _invalid(error, url)
+    return ConnectFailed(
+        f"the proxy that is set for {host_of(url)} speaks SOCKS, and PySocks is not installed",
+        hint='run `pip install "requests[socks]"`, or set HTTPS_PROXY to a proxy that speaks HTTP',
+        retryable=False,
+        url=shown(url),
+    )
+
+
 def _invalid(error: Exception, url: str) -> HubloaderError:
     return InvalidReference(
         f"the request cannot be sent: {type(error).__name__} "
@@ -71,9 +106,13 @@ def _invalid(error: Exception, url: str) -> HubloaderError:
 
 
 def _proxy(error: Exception, url: str) -> HubloaderError:
+    said = _words(error)
+    refused = _TUNNEL_REFUSED.search(said)
+    login = refused is not None and refused[1] == "407"
     return ConnectFailed(
-        f"the proxy on the way to {host_of(url)} failed: {_words(error)}",
-        hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or the proxies argument",
+        f"the proxy on the way to {host_of(url)} failed: {said}",
+        hint="write user and password into HTTPS_PROXY" if login else _PROXY_HINT,
+        retryable=refused is None,
         url=shown(url),
     )
 
@@ -127,14 +166,20 @@ def _unreachable(error: Exception, url: str) -> HubloaderError:
     )
 
 
+_TELLING = (OSError, http.client.HTTPException, below.HTTPError)
 _Row = tuple[tuple[type[Exception], ...], "Callable[[Exception, str], HubloaderError]"]
 _TABLE: Final[tuple[_Row, ...]] = (
     ((LinkLocalError,), _link_local),
+    ((below.InvalidHeader,), _contradictory),  # requests' own is about what is sent
+    (
+        (gone_wrong.InvalidProxyURL, below.ProxySchemeUnknown, below.ProxySchemeUnsupported),
+        _unusable_proxy,
+    ),
+    ((gone_wrong.InvalidSchema,), _no_scheme),
     (
         (
             gone_wrong.InvalidURL,
             gone_wrong.MissingSchema,
-            gone_wrong.InvalidSchema,
             gone_wrong.InvalidHeader,
             below.LocationValueError,
             UnicodeError,
@@ -152,7 +197,6 @@ _TABLE: Final[tuple[_Row, ...]] = (
         (gone_wrong.ReadTimeout, below.ReadTimeoutError, below.TimeoutError, TimeoutError),
         _no_answer_in_time,
     ),
-    ((gone_wrong.InvalidProxyURL,), _proxy),
 )
 
 
@@ -175,14 +219,17 @@ def _chain(error: BaseException) -> Iterator[Exception]:
 
 
 def _deepest(error: Exception) -> Exception:
-    return next((each for each in _chain(error) if isinstance(each, OSError) and each.errno), error)
+    """What it all came from: a system call that failed, or else the last that has words."""
+    causes = [each for each in _chain(error) if isinstance(each, _TELLING) and str(each)]
+    failed = next((each for each in causes if isinstance(each, OSError) and each.errno), None)
+    return failed or (causes[-1] if causes else error)
 
 
 def _words(error: Exception) -> str:
     """What the innermost error says, in one short line."""
     deepest = _deepest(error)
     said = getattr(deepest, "strerror", None) or str(deepest) or type(deepest).__name__
-    return " ".join(str(said).split())[:200]
+    return " ".join(_QUERY.sub("", str(said)).split())[:200]
 
 
 def unless_it_tells(error: Exception) -> Exception | None:

@@ -50,16 +50,25 @@ def parse_retry_after(text: str, *, now: datetime | None = None) -> float | None
     stripped = text.strip()
     if _DIGITS.fullmatch(stripped):
         return float(stripped)
-    import email.utils  # first use: the date form is rare, and the parser is slow to import
-    from datetime import datetime, timezone
+    from datetime import datetime, timezone  # first use: the date form is rare
+
+    when = _parse_date(stripped)
+    if when is None:
+        return None
+    return max(0.0, (when - (now or datetime.now(timezone.utc))).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
+    import email.utils  # first use: the parser is slow to import
+    from datetime import timezone
 
     try:
-        when = email.utils.parsedate_to_datetime(stripped)
+        when = email.utils.parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):
         return None
     if when.tzinfo is None:  # RFC 5322 "-0000": UTC of unknown origin
         when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - (now or datetime.now(timezone.utc))).total_seconds())
+    return when
 
 
 def format_retry_after(seconds: float) -> str:
@@ -89,10 +98,13 @@ def format_rate_limit(limit: RateLimit) -> str:
 
 
 def wait_asked(headers: Mapping[str, str]) -> float | None:
-    """Seconds an answer asks one to wait: its ``Retry-After``, else a ``RateLimit`` used up."""
+    """Seconds an answer asks one to wait: its ``Retry-After``, else a ``RateLimit`` used up.
+
+    A date is counted from the server's own clock, where the answer tells it: ours may be wrong.
+    """
     retry_after = headers.get("Retry-After")
     if retry_after:
-        seconds = parse_retry_after(retry_after)
+        seconds = parse_retry_after(retry_after, now=_parse_date(headers.get("Date", "")))
         if seconds is not None:
             return seconds
     limit = parse_rate_limit(headers.get("RateLimit", ""))

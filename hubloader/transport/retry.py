@@ -7,7 +7,7 @@ reset, silence, a body cut short                    again after a backoff with j
 no connection                                       the same, within a budget of its own: who is not
                                                     there now is seldom there in a minute
 TLS, a refused redirect, a bad address              not again
-408, 500, 502, 503, 504                             again after a backoff, or what Retry-After says
+408, 5xx (but for 501, 505, 511: it will not do it)  again after a backoff, or what Retry-After says
 any of these, where a request gave up after all     not again, until that origin answers or a minute
 its tries and nothing was answered since            has passed: ``health.py``
 429                                                 after Retry-After or RateLimit, else a backoff;
@@ -58,7 +58,8 @@ __all__ = [
     "healthy_delay",
 ]
 
-RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+_NEVER_DONE = frozenset({501, 505, 511})  # no such method, HTTP version, or login to this network
+RETRIED_STATUSES: Final = frozenset({408, 429, *range(500, 600)}) - _NEVER_DONE
 _STALE_ADDRESS: Final = frozenset({400, 401, 403, 404, 410})
 _TOO_MANY: Final = 429
 
