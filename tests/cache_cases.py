@@ -49,6 +49,18 @@ def manifest(
     return Manifest(repo, revision, commit, entries)
 
 
+def overwrite(path: Path, data: bytes) -> None:
+    """Write over a file that was looked at, once the file system's clock has moved on.
+
+    It advances in steps of up to 10 ms: of two writes within one step, no time tells.
+    """
+    before = path.stat().st_ctime_ns
+    path.chmod(0o644)
+    path.write_bytes(data)
+    while path.stat().st_ctime_ns == before:
+        path.write_bytes(data)
+
+
 def download(store: CacheStore, wanted: Manifest, files: Mapping[str, bytes]) -> dict[str, Path]:
     """Do what the engine does, with bytes from memory."""
     paths = {}

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,6 +15,16 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+# What hypothesis draws is the same in every run, and may take what time it takes: neither luck nor
+# the machine's speed decides. `--hypothesis-profile=search` draws anew each time.
+settings.register_profile(
+    "search", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile(
+    "repeatable", settings.get_profile("search"), derandomize=True, database=None
+)
+settings.load_profile("repeatable")
 
 # A shell's background job ignores SIGINT, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,6 +41,9 @@ def clean_environment(
             "XDG_CACHE_HOME",
             "DISABLE_TELEMETRY",
             "DO_NOT_TRACK",
+            "GITHUB_ACTIONS",
+            "GITHUB_STEP_SUMMARY",
+            "GITLAB_CI",
         }:
             monkeypatch.delenv(name)
     for name in (

@@ -16,7 +16,9 @@ from hubloader.transport.memory import Answer, MemoryTransport, Script
 
 @dataclass(frozen=True)
 class Raw:
-    """Bytes written as they are, then: ``close``, ``reset``, or ``hang`` until the server stops."""
+    """Bytes written as they are, then: ``close``, ``reset``, or, until the server stops: ``hang``,
+    ``drip`` (a byte every moment).
+    """
 
     data: bytes
     then: str = "close"
@@ -117,11 +119,18 @@ def _handler(server: ScriptedServer):
         def _end(self, how: str):
             self.close_connection = True
             self.wfile.flush()
-            if how == "hang":
-                server.stopping.wait()
-            elif how == "reset":
+            _keep_waiting(self, how, server.stopping)
+            if how == "reset":
                 linger = struct.pack("ii", 1, 0)  # RST in place of FIN
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self.connection.close()
 
     return Handler
+
+
+def _keep_waiting(handler: BaseHTTPRequestHandler, how: str, stopping: threading.Event) -> None:
+    if how == "hang":
+        stopping.wait()
+    elif how == "drip":
+        while not stopping.wait(0.01):
+            handler.wfile.write(b"x")

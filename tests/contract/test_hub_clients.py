@@ -84,11 +84,18 @@ def run_python(code: str, endpoint: str, home: Path, **environment: str) -> Any:
     """Run ``code`` against ``endpoint``; the last line it prints is JSON, and the result."""
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), **environment},
+        env={
+            **os.environ,
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(home),
+            "HF_HUB_DOWNLOAD_TIMEOUT": "120",  # a busy machine may be slow to answer
+            "HF_HUB_ETAG_TIMEOUT": "120",
+            **environment,
+        },
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

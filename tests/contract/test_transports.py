@@ -243,7 +243,7 @@ def test_connections_are_kept_for_as_many_threads_as_there_are(http):
 def test_bytes_are_handed_over_as_they_come_and_not_when_the_buffer_is_full(http):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
     with ScriptedServer({"/": Raw(head + b"first", then="hang")}) as server:
-        response = http.send(ask(server, idle=5.0))
+        response = http.send(ask(server, idle=60.0))
         buffer = bytearray(100_000)
 
         assert response.readinto(buffer) == len(b"first")
@@ -271,6 +271,12 @@ def test_an_end_before_the_status_line_is_interrupted(http, then):
 def test_an_answer_that_is_not_http_is_interrupted(http):
     answer = Raw(b"SSH-2.0-OpenSSH\r\n\r\n")
     with ScriptedServer({"/": answer}) as server, pytest.raises(Interrupted):
+        http.send(ask(server))
+
+
+def test_an_answer_that_contradicts_itself_is_no_matter_of_the_request(http):
+    answer = Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")
+    with ScriptedServer({"/": answer}) as server, pytest.raises(Interrupted, match="cannot be tr"):
         http.send(ask(server))
 
 
@@ -305,24 +311,73 @@ def test_silence_times_out_wherever_it_begins(http, data):
         receive(response)
 
 
+@pytest.mark.parametrize("data", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_headers_that_never_end_time_out_though_they_are_never_silent(http, data):
+    dripping = Raw(data + b"HTTP/1.1 200 OK\r\nX-Long: ", then="drip")
+    with ScriptedServer({"/": dripping}) as server, pytest.raises(TimedOut):
+        http.send(ask(server, idle=0.1))
+
+
+@pytest.mark.parametrize("status", [100, 102, 103])
+def test_interim_answers_are_passed_over(http, status):
+    interim = f"HTTP/1.1 {status} Wait\r\nLink: </x>; rel=preload\r\n\r\n".encode()
+    answer = Raw(interim * 3 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with ScriptedServer({"/": answer}) as server, http.send(ask(server)) as response:
+        assert (response.status, receive(response)) == (200, b"ok")
+
+
+def test_no_time_at_all_is_too_little_and_no_bad_request(http):
+    with ScriptedServer({"/": Raw(b"", then="hang")}) as server, pytest.raises(TimedOut):
+        http.send(Request("GET", server.url + "/", timeouts=Timeouts.within(0)))
+
+
 def test_closing_wakes_a_thread_that_waits_for_bytes(http):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx"
     with ScriptedServer({"/": Raw(head, then="hang")}) as server:
-        response = http.send(ask(server, idle=60.0))
+        response = http.send(ask(server, idle=600.0))
         response.readinto(bytearray(1))
-        ended = threading.Event()
+        reading, ended = threading.Event(), threading.Event()
+        response._wire.fp = Watched(response._wire.fp, reading)
 
         def wait():
             with pytest.raises(Interrupted):
                 receive(response)
             ended.set()
 
-        reader = threading.Thread(target=wait)
+        reader = threading.Thread(target=wait, daemon=True)
         reader.start()
-        response.close()
+        assert reading.wait(60)  # at the latest now it would have to be woken
+        threading.Thread(target=response.close, daemon=True).start()
 
-        assert ended.wait(10)
+        assert ended.wait(60)
         reader.join()
+
+
+class Watched:
+    """The stream of a body, which says when somebody begins to read from it."""
+
+    def __init__(self, stream, reading):
+        self._stream = stream
+        self._reading = reading
+
+    def read1(self, size):
+        self._reading.set()
+        return self._stream.read1(size)
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+@pytest.mark.parametrize("then", ["hang", "drip"])
+def test_closing_an_answer_whose_rest_does_not_come_does_not_wait_for_it(http, then):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"
+    with ScriptedServer({"/": Raw(head, then=then)}) as server:
+        response = http.send(ask(server, idle=600.0))
+        closing = threading.Thread(target=response.close, daemon=True)
+        closing.start()
+        closing.join(60)
+
+        assert not closing.is_alive()
 
 
 def test_nobody_listening_is_a_failed_connection(http):
@@ -334,7 +389,15 @@ def test_nobody_listening_is_a_failed_connection(http):
     assert caught.value.retryable
 
 
-def test_a_name_nobody_knows_is_a_failed_connection(http):
+def look_up(host, *others, real=socket.getaddrinfo, **options):
+    """Look up as ever, but for one name: what a network says of that one, nobody can know."""
+    if host == "hub.invalid":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return real(host, *others, **options)
+
+
+def test_a_name_nobody_knows_is_a_failed_connection(http, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(ConnectFailed, match=r"name hub\.invalid cannot be looked up"):
         http.send(Request("GET", "http://hub.invalid/"))
 
@@ -348,6 +411,7 @@ def test_a_dead_proxy_is_named_as_the_cause(http, monkeypatch):
 
 
 def test_a_proxy_is_used_by_environment_by_argument_and_not_for_exceptions(http, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with ScriptedServer({"http://hub.invalid/x": Answer(body=b"by proxy")}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert http.send(Request("GET", "http://hub.invalid/x")).read(10) == b"by proxy"
@@ -418,8 +482,11 @@ def test_a_forked_child_opens_its_own_connections(http):
         receive(http.send(ask(server, "/file")))
         child = os.fork()
         if child == 0:
-            good = receive(http.send(ask(server, "/file"))) == BODY
-            os._exit(0 if good else 1)
+            status = 1
+            try:
+                status = 0 if receive(http.send(ask(server, "/file"))) == BODY else 1
+            finally:
+                os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
         receive(http.send(ask(server, "/file")))
 
@@ -467,6 +534,21 @@ def test_a_certificate_that_is_trusted_by_setting_works(certificate, monkeypatch
         with pytest.raises(ConnectFailed, match=r"match|mismatch"):
             transport.send(Request("GET", server.url.replace("localhost", "127.0.0.1") + "/file"))
     transport.close()
+
+
+@pytest.mark.parametrize("holds", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_named_and_not_tried_again(
+    http, monkeypatch, tmp_path, holds
+):
+    bundle = tmp_path / "ca.pem"
+    if holds is not None:
+        bundle.write_text(holds)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+
+    with pytest.raises(ConnectFailed, match=r"certificates .*ca\.pem.* cannot be used") as caught:
+        http.send(Request("GET", "https://hub.invalid/"))
+
+    assert not caught.value.retryable
 
 
 def test_a_redirect_by_a_name_that_leads_to_a_link_local_address_sends_nothing(http, monkeypatch):

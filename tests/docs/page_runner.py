@@ -66,7 +66,7 @@ def main():
     finally:
         for process in running:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=30)
+            process.wait(timeout=300)
     json.dump({"outputs": outputs, "failure": failure}, answer)
     answer.close()
 

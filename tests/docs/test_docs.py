@@ -7,18 +7,20 @@ stands for anything); a word after ``python`` or ``bash`` names a framework that
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+from ports import reserved_port
 
 from hubloader import errors
 from hubloader.mirror import MirrorServer
@@ -89,6 +91,22 @@ def run(name, blocks, environ, folder):
     return answer["outputs"]
 
 
+@contextlib.contextmanager
+def ports_of_our_own(pairs):
+    """Put free ports in the place of those that a page gives servers: others may run beside us."""
+    given = {port for block, _ in pairs for port in re.findall(r"--port (\d+)", block.code)}
+    with contextlib.ExitStack() as reserved:
+        ours = {port: str(reserved.enter_context(reserved_port())) for port in sorted(given)}
+
+        def with_ours(text):
+            return re.sub(r"\b\d+\b", lambda found: ours.get(found[0], found[0]), text)
+
+        yield [
+            (replace(block, code=with_ours(block.code)), promised and with_ours(promised))
+            for block, promised in pairs
+        ]
+
+
 @pytest.mark.parametrize("name", [n for n in NAMES if runnable(blocks_of(ROOT / n))])
 def test_the_examples_of_a_page_run_and_print_what_it_says(name, hub, tmp_path):
     pairs = runnable(blocks_of(ROOT / name))
@@ -100,10 +118,12 @@ def test_the_examples_of_a_page_run_and_print_what_it_says(name, hub, tmp_path):
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
         "HF_ENDPOINT": hub.url,
+        "HUBLOADER_REFRESH_TIMEOUT": "300",  # the Hub is there, however slow the machine is
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
     }
 
-    outputs = run(name, [block for block, _ in pairs], environ, folder)
+    with ports_of_our_own(pairs) as pairs:
+        outputs = run(name, [block for block, _ in pairs], environ, folder)
 
     checker = doctest.OutputChecker()
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -74,7 +74,7 @@ def _run(operation: str, root: Path, inject: str) -> tuple[int, bool]:
     done = subprocess.run(
         ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={inject.partition(':')[0]}",
          "-e", f"inject={inject}", sys.executable, "-B", "-c", WORK, paths, operation, str(root)],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     if "PTRACE" in done.stderr or "ptrace" in done.stderr:
         raise CannotTrace(done.stderr.strip())

@@ -62,6 +62,10 @@ class Race:
             "HF_HUB_CACHE": str(root),
             "HF_ENDPOINT": endpoint,
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "120",  # seconds: slow is not wrong
+            "HF_HUB_ETAG_TIMEOUT": "120",
+            "HUBLOADER_CONNECT_TIMEOUT": "120",
+            "HUBLOADER_IDLE_TIMEOUT": "120",
             "HUBLOADER_LOCK_TIMEOUT": "2",
             "HUBLOADER_REFRESH": "always",
         }

@@ -21,7 +21,7 @@ from typing import Any
 from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 from power_cut import Recorder
 
-from hubloader.cache import CacheStore, writer
+from hubloader.cache import CacheStore, hashing, writer
 from hubloader.cache.audit import audit_cache
 from hubloader.cache.digest import ContentHash
 from hubloader.cache.failures import guard
@@ -54,12 +54,17 @@ LASTING = {  # a disk that is full stays full, but lets things be deleted
 @contextmanager
 def small_is_large() -> Iterator[None]:
     """Contents from 10,000 bytes are journalled, so that no fault needs megabytes."""
-    before = writer.LARGE, writer._CHECKPOINT
-    writer.LARGE = writer._CHECKPOINT = 10_000
+    before = writer.LARGE, hashing._CHECKPOINT
+    writer.LARGE = hashing._CHECKPOINT = 10_000
     try:
         yield
     finally:
-        writer.LARGE, writer._CHECKPOINT = before
+        writer.LARGE, hashing._CHECKPOINT = before
+
+
+def seen_as_another(path: str | Path, before: os.stat_result) -> None:
+    """Give a file another time than it had: where clocks are coarse, a quick change shows none."""
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 1_000_000_000))
 
 
 def whole(store: CacheStore, wanted: Manifest, files: Files) -> bool:
@@ -163,9 +168,11 @@ def _remove(root: Path, *names: tuple[RepoId, str | None]) -> None:
 def _damage(root: Path) -> None:
     _two_revisions(root)
     blob = CacheLayout(root).repo(REPO).blob(M_OLD.entries["model"].etag)
+    before = os.stat(blob)
     os.chmod(blob, 0o644)
     with open(blob, "r+b") as file:
         file.write(b"flip")
+    seen_as_another(blob, before)
 
 
 def _mend(root: Path) -> None:

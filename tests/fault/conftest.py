@@ -32,10 +32,15 @@ def public_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def nothing_known_of_servers() -> None:
+    """A port may be one that another test's server had, which failed or asked for a pause."""
+    source._HEALTH.clear()
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A Hub and an empty cache; at the end the cache is sound and a rerun needs no clean-up."""
-    source._HEALTH.clear()  # what another test's servers did
     shrink(monkeypatch, divided=False)
     files = contents()
     write_repo(tmp_path / "hub", files)

@@ -184,9 +184,10 @@ class RawAnswer(web.StreamResponse):
         self.end()
 
     @property
-    def transport(self) -> asyncio.Transport:
+    def transport(self) -> asyncio.Transport | None:
+        """The connection; None when the client has gone."""
         transport = self.asked.request.transport
-        assert isinstance(transport, asyncio.Transport)
+        assert transport is None or isinstance(transport, asyncio.Transport)
         return transport
 
     def head(self, **changed: str | None) -> None:
@@ -195,25 +196,28 @@ class RawAnswer(web.StreamResponse):
         fields |= {name.replace("_", "-").lower(): value for name, value in changed.items()}
         lines = [f"HTTP/1.1 {self.status} Faulty"]
         lines += [f"{name}: {value}" for name, value in fields.items() if value is not None]
-        self.transport.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     def send(self, data: bytes) -> None:
-        self.transport.write(data)
+        if self.transport is not None:
+            self.transport.write(data)
 
     def end(self, *, reset: bool = False) -> None:
         """Close the connection: by FIN, or by RST after what was sent."""
-        if not self.transport.is_closing():
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
             if reset:
                 linger = struct.pack("ii", 1, 0)
-                bare = self.transport.get_extra_info("socket")
+                bare = transport.get_extra_info("socket")
                 bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.transport.close()
+            transport.close()
 
     async def wait(self, seconds: float) -> bool:
         """Wait; False when the client went away or the hub is closing."""
         step = 0.01
         while seconds > 0:
-            if self.transport.is_closing() or self.asked.hub.closing:
+            transport = self.transport
+            if transport is None or transport.is_closing() or self.asked.hub.closing:
                 return False
             await asyncio.sleep(min(step, seconds))
             seconds -= step
@@ -399,7 +403,8 @@ def gzipped() -> Fault:
 
 def gzip_bomb(size: int) -> Fault:
     """A little that unpacks to ``size`` bytes of nothing (row 19)."""
-    return _simple(lambda a: _sent(a, gzip.compress(bytes(size)), Content_Encoding="gzip"))
+    packed = gzip.compress(bytes(size))  # now: it takes seconds, and a client is impatient
+    return _simple(lambda asked: _sent(asked, packed, Content_Encoding="gzip"))
 
 
 # Other answers

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from cache_cases import REPO, content, download, entry, manifest
-from cache_world import in_child, kill, small_is_large
+from cache_world import in_child, kill, seen_as_another, small_is_large
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -303,7 +303,7 @@ class CacheMachine(RuleBasedStateMachine):
             return
         self.damaged = True
         self.whole.clear()
-        data = blob.read_bytes()
+        data, before = blob.read_bytes(), blob.stat()
         blob.unlink()
         if how == "flip":
             at = pick % len(data)
@@ -316,6 +316,8 @@ class CacheMachine(RuleBasedStateMachine):
             blob.symlink_to(blob.name)
         elif how == "junk":
             blob.write_bytes(b"\0" * len(data))
+        if blob.is_file():
+            seen_as_another(blob, before)
 
     @rule(pick=picks, name=names)
     def delete_a_pointer(self, pick, name):

@@ -17,7 +17,7 @@ from cache_cases import REPO, content, download, manifest
 
 from hubloader.cache import CacheStore
 from hubloader.cache.audit import audit_cache
-from hubloader.cache.lock import LockOutcome
+from hubloader.cache.lock import BlobLock, LockOutcome
 from hubloader.cache.prune import carry_out, choose
 from hubloader.cache.report import scan, scan_cache_dir
 from hubloader.mirror import MirrorServer
@@ -73,7 +73,7 @@ def race(tmp_path, hub, work, seconds=0.0):
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", RACE, *arguments],
-        capture_output=True, text=True, check=False, timeout=seconds + 400,
+        capture_output=True, text=True, check=False, timeout=seconds + 900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -143,6 +143,19 @@ def test_no_path_dies_while_it_is_read_however_much_is_deleted(request, tmp_path
 # locks that lie, are missing, or are held by somebody who does not move
 
 
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 def test_a_stopped_holder_is_waited_for_as_long_as_it_was_said_and_named(tmp_path):
     code = (
         "import sys; sys.path[:0] = [sys.argv[2]];"
@@ -158,11 +171,16 @@ def test_a_stopped_holder_is_waited_for_as_long_as_it_was_said_and_named(tmp_pat
         assert holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGSTOP)
         told: list[str] = []
-        with CacheStore(tmp_path).blob_lock(
-            REPO, "ab" * 20, stall=1.5, on_wait=lambda who, *_: told.append(who)
-        ) as outcome:
-            assert outcome is LockOutcome.STALLED
-        assert str(holder.pid) in told[0]
+        simulated, layout = Time(), CacheStore(tmp_path).layout.repo(REPO)
+        lock = BlobLock(
+            layout, "ab" * 20, ready=lambda: False, clock=simulated.clock, sleep=simulated.sleep
+        )
+        outcome = lock.acquire(stall=30, on_wait=lambda who, *_: told.append(who))
+
+        assert outcome is LockOutcome.STALLED
+        assert 30 <= simulated.now < 31
+        assert len(told) >= 20
+        assert all(str(holder.pid) in who for who in told)
     finally:
         holder.kill()
         holder.wait()
@@ -197,7 +215,7 @@ def test_without_locks_that_work_every_byte_is_right_all_the_same(tmp_path, how)
     command = [sys.executable, "-c", LOCKS, str(tmp_path / "cache"), str(HERE.parent), how]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for process in both:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     files = {"config.json": b"{}", "model.bin": content(200_000, 7)}
 

@@ -59,6 +59,10 @@ class Graph:
         told = {"Set-Cookie": f"session={COOKIE}", "X-Repo-Commit": COMMIT, **answer.headers}
         return Answer(answer.status, told, answer.body)
 
+    def place(self, origin: str) -> int:
+        """Which of the origins it is."""
+        return self._origins.index(origin)
+
     def _address(self, draw: random.Random) -> str:
         origin, path = draw.choice(self._origins), f"/node/{draw.randrange(6)}"
         scheme, _, rest = origin.partition("://")
@@ -198,7 +202,9 @@ class Node(http.server.BaseHTTPRequestHandler):
         origin: Wire = self.server
         url = origin.address + self.path
         origin.sent.append(Sent(url, f"{self.command} {self.path} {self.headers.items()}"))
-        answer = origin.graph.answer(self.command, url)
+        # by its place and not by its port, so that each run has the same graphs
+        place = f"http://wire-{origin.graph.place(origin.address)}{self.path}"
+        answer = origin.graph.answer(self.command, place)
         self.send_response(answer.status)
         for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():
             self.send_header(name, value)

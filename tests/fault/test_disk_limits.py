@@ -41,7 +41,7 @@ def mounted(script: str, setup: str, after: str, tmp_path: Path) -> str:
     first, _, last = script.partition("#--\n")
     command = ["unshare", "--mount", "--map-root-user", "sh", "-c", shell, "sh", CHILD + first,
                CHILD + last]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"no mounts here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,6 +18,7 @@ from fault_hub import FaultHub, body, listing, metadata
 
 CONTENT = bytes(range(256))
 PATH = "/org/name/resolve/main/file.txt"
+PATIENCE = 120.0  # seconds in which every answer here has long come
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def hub(tmp_path: Path) -> Iterator[FaultHub]:
 
 def raw(hub: FaultHub, path: str = PATH, *, headers: str = "", enough: int = 2**31) -> bytes:
     """Everything that comes before the connection ends, or the first ``enough`` bytes."""
-    with socket.create_connection(("127.0.0.1", hub.server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", hub.server.port), timeout=PATIENCE) as connection:
         request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
         connection.sendall(request.encode())
         received = b""
@@ -50,7 +51,7 @@ def split(answer: bytes) -> tuple[bytes, bytes]:
 def ask(
     hub: FaultHub, path: str = PATH, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection(urlsplit(hub.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(hub.url).netloc, timeout=PATIENCE)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -86,7 +87,7 @@ def test_matchers_tell_listing_metadata_and_bytes_apart(hub: FaultHub) -> None:
     in_body = hub.inject(faults.headers(X_Seen="body"), body(), times=None)
 
     location = ask(hub, "/org/name/resolve/main/model.safetensors")[1]["Location"]
-    content = http.client.HTTPConnection(urlsplit(location).netloc, timeout=10)
+    content = http.client.HTTPConnection(urlsplit(location).netloc, timeout=PATIENCE)
     content.request("GET", location.removeprefix(hub.server.content_url))
 
     assert content.getresponse().headers["X-Seen"] == "body"
@@ -278,10 +279,10 @@ def test_an_answer_is_held_until_it_is_released(hub: FaultHub) -> None:
     client = threading.Thread(target=lambda: received.append(ask(hub)[2]))
 
     client.start()
-    assert pause.reached.wait(10)
+    assert pause.reached.wait(PATIENCE)
     assert received == []
     pause.release()
-    client.join(10)
+    client.join(PATIENCE)
 
     assert received == [CONTENT]
 

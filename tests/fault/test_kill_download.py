@@ -78,41 +78,59 @@ class Point:
 
 
 @dataclass
-class Counting:
-    """The server's side: sends slowly enough to count, and kills at the point."""
+class Run:
+    """What one child was sent, and when it dies."""
 
+    point: Point | None
     sent: dict[str, Ranges] = field(default_factory=lambda: {name: Ranges() for name in SIZES})
-    run: int = 0
+    bytes: int = 0
     requests: int = 0
-    point: Point | None = None
     victim: int = 0
     known: threading.Event = field(default_factory=threading.Event)
-
-    def begin(self, point: Point | None) -> None:
-        self.point, self.run, self.requests = point, 0, 0
-        self.sent = {name: Ranges() for name in SIZES}
-        self.known.clear()
 
     def child(self, pid: int) -> None:
         self.victim = pid
         self.known.set()
 
+    def all_sent(self) -> bool:
+        return all(self.sent[name].total >= size for name, size in SIZES.items())
+
+    def due(self, what: str, count: int) -> bool:
+        return self.point is not None and self.point.what == what and count >= self.point.count
+
+    def kill(self) -> None:
+        self.point = None
+        with contextlib.suppress(ProcessLookupError):  # it had all it wanted, and has ended
+            os.kill(self.victim, signal.SIGKILL)
+
+
+@dataclass
+class Counting:
+    """The server's side: sends slowly enough to count, and kills at the point.
+
+    An answer counts for the run that it began in: one to a child that is dead by now may still be
+    on its way when the next child asks.
+    """
+
+    run: Run = field(default_factory=lambda: Run(None))
+
     @web.middleware
     async def middleware(self, request: web.Request, handler) -> web.StreamResponse:
-        await asyncio.to_thread(self.known.wait)
-        self.requests += 1
-        if self.due("requests", self.requests):
-            self.kill()
+        run = self.run
+        await asyncio.to_thread(run.known.wait)
+        run.requests += 1
+        if run.due("requests", run.requests):
+            run.kill()
         answer = await handler(request)
         if request.method != "GET" or not isinstance(answer, FileBody):
             return answer
         whole = await asyncio.to_thread(Path(answer.file.path).read_bytes)
         with contextlib.suppress(ConnectionError):  # the client was killed, or wants no more
-            return await self.send(request, answer, whole)
+            return await self.send(run, request, answer, whole)
         return answer
 
     async def send(
-        self, request: web.Request, answer: FileBody, whole: bytes
+        self, run: Run, request: web.Request, answer: FileBody, whole: bytes
     ) -> web.StreamResponse:
         name = Path(answer.file.path).name
         paced = web.StreamResponse(status=answer.status, headers=answer.headers)
@@ -124,24 +142,14 @@ class Counting:
         for start in range(answer.start, answer.end, CHUNK):
             part = whole[start : min(start + CHUNK, answer.end)]
             await paced.write(part)
-            self.sent[name].add(start, start + len(part))
-            self.run += len(part)
-            if self.due("bytes", self.run):
-                self.kill()
-        if self.point is not None and self.point.what == "end" and self.all_sent():
-            await asyncio.sleep(self.point.count)
-            self.kill()
+            run.sent[name].add(start, start + len(part))
+            run.bytes += len(part)
+            if run.due("bytes", run.bytes):
+                run.kill()
+        if run.point is not None and run.point.what == "end" and run.all_sent():
+            await asyncio.sleep(run.point.count)
+            run.kill()
         return paced
-
-    def all_sent(self) -> bool:
-        return all(self.sent[name].total >= size for name, size in SIZES.items())
-
-    def due(self, what: str, count: int) -> bool:
-        return self.point is not None and self.point.what == what and count >= self.point.count
-
-    def kill(self) -> None:
-        self.point = None
-        os.kill(self.victim, signal.SIGKILL)
 
 
 @dataclass
@@ -155,10 +163,10 @@ class Bench:
 
     def load(self, cache: Path, durability: str, point: Point | None = None) -> int:
         """Load in a child; give its exit code, -9 when it was killed."""
-        self.counting.begin(point)
+        self.counting.run = Run(point)
         self.loader.stdin.write(f"{self.hub.url} {cache} {durability}\n")
         self.loader.stdin.flush()
-        self.counting.child(int(self.loader.stdout.readline()))
+        self.counting.run.child(int(self.loader.stdout.readline()))
         return int(self.loader.stdout.readline())
 
 
@@ -237,7 +245,7 @@ def test_a_killed_download_is_gone_on_with(bench: Bench, tmp_path: Path, seed: i
         status = bench.load(cache, durability, point)
         assert status in ({0} if point is None else {0, -signal.SIGKILL})
         assert visible_faults(cache, bench.digests) == []
-        for name, sent in bench.counting.sent.items():
+        for name, sent in bench.counting.run.sent.items():
             assert common(had[name], sent) <= AGAIN, f"{name} was fetched again"
             had[name] = Ranges([*had[name], *sent])
 

@@ -17,7 +17,17 @@ import fault_hub as faults
 import pytest
 from aiohttp import web
 from fault_hub import Asked, Fault, Injected, _simple, body, listing, metadata
-from network_world import NAME, VOCAB, WEIGHTS, World, in_time, mute, unsized
+from network_world import (
+    NAME,
+    PATIENCE,
+    VOCAB,
+    WEIGHTS,
+    World,
+    in_time,
+    mute,
+    unsized,
+    write_repo,
+)
 
 from hubloader.errors import (
     CacheMiss,
@@ -127,14 +137,17 @@ def test_a_short_wait_that_is_asked_for_is_kept(world, which, form):
             seen.append(time.monotonic())
         return False
 
-    when = datetime.now(timezone.utc) + timedelta(seconds=2.5)  # a date has whole seconds
-    fields = {
-        "seconds": {"Retry-After": "1"},
-        "date": {"Retry-After": format_http_date(when)},
-        "RateLimit": {"RateLimit": '"api";r=0;t=0'},
-    }[form]
+    async def wait_a_moment(asked: Asked) -> web.StreamResponse:
+        when = datetime.now(timezone.utc) + timedelta(seconds=2.5)  # a date has whole seconds
+        fields = {
+            "seconds": {"Retry-After": "1"},
+            "date": {"Retry-After": format_http_date(when)},
+            "RateLimit": {"RateLimit": '"api";r=0;t=0'},
+        }[form]
+        return await faults.status(429, **fields)(asked)
+
     world.inject(faults.status(500), note)
-    world.inject(faults.status(429, **fields), REQUESTS[which])
+    world.inject(wait_a_moment, REQUESTS[which])
 
     world.load_well()
 
@@ -188,28 +201,47 @@ def test_one_429_holds_back_every_thread(world):
 ANOTHER_PROCESS = """
 import sys
 from hubloader import snapshot_download
+import hubloader.resolve.engine, hubloader.transport.http
+print("ready", flush=True)
+sys.stdin.readline()
 snapshot_download(sys.argv[1], endpoint=sys.argv[2], cache_dir=sys.argv[3])
 """
+ANOTHER_NAME = "org/another"
+
+
+def another_process(world: World, name: str) -> subprocess.Popen[str]:
+    """A process that has imported what it needs, and loads when its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANOTHER_PROCESS, name, world.hub.url, str(world.cache)],
+        env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 def test_one_429_holds_back_every_process(world):
-    """The second process is begun while the first waits, and asks nothing before its time."""
+    """The second process begins while the first waits, and asks nothing before its time.
+
+    It asks for another repository: of the same, the first one's question would hold it back too.
+    """
     wait = 4
+    write_repo(world.hub.root, world.files, ANOTHER_NAME)
     world.cache.mkdir()
     closed: list[float] = []
 
     def is_closed(_asked: Asked) -> bool:
         closed[:] = closed or [time.monotonic()]
-        return time.monotonic() - closed[0] < wait
+        return time.monotonic() - closed[0] < wait - 0.1  # they count by another clock
 
     fault = world.inject(faults.status(429, Retry_After=str(wait)), is_closed, times=None)
-    command = [sys.executable, "-c", ANOTHER_PROCESS, NAME, world.hub.url, str(world.cache)]
-    env = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    with subprocess.Popen(command, env=env) as first:
-        pauses = world.cache / ".locks/.hubloader/pauses"
+    pauses = world.cache / ".locks/.hubloader/pauses"
+    with another_process(world, NAME) as first, another_process(world, ANOTHER_NAME) as second:
+        first.stdin.close()
         assert in_time(lambda: _comes(lambda: list(pauses.glob("*")), first))
-        second = subprocess.run(command, env=env, check=False, timeout=60)
-        first.wait(60)
+        second.stdin.close()
+        second.wait(PATIENCE)
+        first.wait(PATIENCE)
 
     assert (first.returncode, second.returncode) == (0, 0)
     assert fault.hits == 1
@@ -217,7 +249,7 @@ def test_one_429_holds_back_every_process(world):
     world.load_well()
 
 
-def _comes(look: Callable[[], object], process: subprocess.Popen[bytes]) -> bool:
+def _comes(look: Callable[[], object], process: subprocess.Popen[str]) -> bool:
     while not look():
         if process.poll() is not None:
             return False
@@ -489,7 +521,8 @@ def to_the_endpoint(asked: Asked) -> bool:
 @pytest.mark.parametrize("which", WARM_FAULTS)
 def test_a_warm_cache_is_used_with_one_warning_whatever_the_hub_says(world, which):
     warm(world)
-    world.settings["HUBLOADER_REFRESH_TIMEOUT"] = "0.3"
+    # long enough for the request to have come when the silence is over
+    world.settings["HUBLOADER_REFRESH_TIMEOUT"] = "2" if which == "silence" else "60"
     world.inject(WARM_FAULTS[which], to_the_endpoint, times=None)
 
     told = load_with_warnings(world)

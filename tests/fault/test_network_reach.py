@@ -55,10 +55,12 @@ def ask_of(endpoint: str) -> tuple[TransportError, float]:
     return caught.value, time.now
 
 
-def closed_port() -> int:
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nobody listens, and where nobody begins to: it is taken."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture
@@ -78,16 +80,16 @@ def test_a_name_that_is_not_found_is_told_within_five_seconds(no_names):
     assert 0 < slept <= 5
 
 
-def test_a_port_that_refuses_is_told_within_five_seconds():
-    error, slept = ask_of(f"http://127.0.0.1:{closed_port()}")
+def test_a_port_that_refuses_is_told_within_five_seconds(closed_port: int):
+    error, slept = ask_of(f"http://127.0.0.1:{closed_port}")
 
     assert isinstance(error, ConnectFailed)
     assert "refused" in str(error).lower()
     assert 0 < slept <= 5
 
 
-def test_a_dead_proxy_is_named_within_five_seconds(monkeypatch):
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+def test_a_dead_proxy_is_named_within_five_seconds(monkeypatch, closed_port: int):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
 
     error, slept = ask_of("http://hub.example")
 
@@ -107,8 +109,10 @@ def test_the_patience_with_what_cannot_be_reached_is_a_setting():
     assert usual.next_delay(5, Trouble.of_error(TransportError("reset")), 4.9) is not None
 
 
-def test_with_nothing_cached_a_hub_that_is_gone_is_a_miss_with_its_cause(world: World):
-    world.endpoint = f"http://127.0.0.1:{closed_port()}"
+def test_with_nothing_cached_a_hub_that_is_gone_is_a_miss_with_its_cause(
+    world: World, closed_port: int
+):
+    world.endpoint = f"http://127.0.0.1:{closed_port}"
     world.settings["HUBLOADER_CONNECT_BUDGET"] = "0.1"
 
     error = world.load_badly()
@@ -130,12 +134,12 @@ def test_a_name_that_is_not_found_leaves_a_warm_cache_in_use(world: World, monke
         world.load_well()
 
 
-def test_a_storage_that_is_gone_is_an_error_of_its_files_alone(world: World):
+def test_a_storage_that_is_gone_is_an_error_of_its_files_alone(world: World, closed_port: int):
     import fault_hub as faults
     from fault_hub import metadata
     from network_world import WEIGHTS
 
-    address = f"http://127.0.0.1:{closed_port()}/content"
+    address = f"http://127.0.0.1:{closed_port}/content"
     world.settings["HUBLOADER_CONNECT_BUDGET"] = "0.1"
     world.inject(faults.redirect(address), metadata(WEIGHTS, "GET"), times=None)
 

@@ -15,7 +15,7 @@ from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
 from hubloader.cache import CacheStore
 from hubloader.cache.ownership import Ownership
-from hubloader.cache.prune import carry_out, choose_named
+from hubloader.cache.prune import carry_out, choose, choose_named
 from hubloader.cache.report import scan
 from hubloader.errors import CacheError, CacheReadOnly, HubloaderError, InvalidReference
 
@@ -98,7 +98,7 @@ def test_where_a_link_was_planted_the_content_comes_again(store, victim, level):
     assert victim.read_bytes() == SECRET
 
 
-@pytest.mark.parametrize("level", ["refs", "refs/pr", "trees", ".no_exist", ".hubloader/trees"])
+@pytest.mark.parametrize("level", ["refs", "refs/pr", "trees", ".no_exist"])
 def test_a_planted_folder_is_not_written_through(store, tmp_path, level):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -111,6 +111,142 @@ def test_a_planted_folder_is_not_written_through(store, tmp_path, level):
         store.mark_absent(later, ["tokenizer.json"])
     assert os.listdir(elsewhere) == []
     assert store.path(later, "model.bin").read_bytes() == FILES["model.bin"]
+
+
+OWN = [
+    ".hubloader",
+    *(f".hubloader/{each}" for each in ("partials", "stamps", "tmp", "quarantine", "trees")),
+]
+LONG_AFTER = 4e9  # seconds since the epoch
+
+
+def fill(folder: Path) -> dict[str, bytes]:
+    """What somebody keeps elsewhere, by names that mean something in a cache."""
+    names = ["notes.txt", f"{'a' * 40}.free.12345678", f"{'b' * 40}", f"{'c' * 40}.incomplete"]
+    for name in names:
+        (folder / name).write_bytes(SECRET)
+    (folder / "work").mkdir()
+    (folder / "work" / "data").write_bytes(SECRET)
+    return contents(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def lead_elsewhere(store, level: str, elsewhere: Path) -> dict[str, bytes]:
+    elsewhere.mkdir()
+    before = fill(elsewhere)
+    plant(os.path.join(store.layout.repo(REPO).folder, level), elsewhere)
+    return before
+
+
+@pytest.mark.parametrize("level", OWN)
+def test_where_a_folder_of_our_own_state_was_planted_nothing_is_fetched(store, tmp_path, level):
+    before = lead_elsewhere(store, level, tmp_path / "elsewhere")
+    more = {**FILES, "small.json": b"{1}", "large.bin": content(9 * 2**20)}
+
+    with pytest.raises(CacheReadOnly, match=f"{level} is a link"), store.using(REPO):
+        pass
+    for name in ("small.json", "large.bin"):
+        with pytest.raises(CacheReadOnly, match=f"{level} is a link"):
+            store.writer(REPO, manifest(more).entries[name])
+    with pytest.raises(CacheReadOnly, match=f"{level} is a link"):
+        download(store, manifest(more, commit=LATER), more)
+
+    assert contents(tmp_path / "elsewhere") == before
+
+
+@pytest.mark.parametrize("level", OWN)
+def test_where_a_folder_of_our_own_state_was_planted_what_is_cached_loads(store, tmp_path, level):
+    before = lead_elsewhere(store, level, tmp_path / "elsewhere")
+    wanted = manifest(FILES)
+
+    store.mark_used(REPO, COMMIT)
+    store.keep(REPO, "d" * 64, b"worked out")
+    for name, data in FILES.items():
+        state = store.inspect(wanted, [name])[name]
+        assert state.trusted or store.verify_blob(wanted, name)
+        assert store.path(wanted, name).read_bytes() == data
+
+    assert contents(tmp_path / "elsewhere") == before
+
+
+@pytest.mark.parametrize("level", OWN)
+def test_a_bad_content_is_not_moved_to_where_a_planted_folder_leads(store, tmp_path, level):
+    before = lead_elsewhere(store, level, tmp_path / "elsewhere")
+    blob = places(store)["blob"]
+    os.chmod(blob, 0o644)
+    Path(blob).write_bytes(b"x" * 5000)
+
+    assert not store.verify_blob(manifest(FILES), "model.bin")
+
+    assert contents(tmp_path / "elsewhere") == before
+    assert os.path.exists(blob)
+
+
+@pytest.mark.parametrize("level", OWN)
+def test_pruning_deletes_nothing_where_a_planted_folder_leads(store, tmp_path, level):
+    before = lead_elsewhere(store, level, tmp_path / "elsewhere")
+
+    carry_out(choose(scan(store.layout.root), now=LONG_AFTER))
+    done = carry_out(choose_named(scan(store.layout.root), [(REPO, None)]))
+
+    assert contents(tmp_path / "elsewhere") == before
+    assert [why for _, why in done.kept] == [f"{store.layout.repo(REPO).folder}/{level} is a link"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives links away")
+def test_contents_are_not_led_elsewhere_by_a_strangers_link(store, tmp_path):
+    blobs, more = store.layout.repo(REPO).blobs, {**FILES, "vocab.txt": b"a"}
+    elsewhere = tmp_path / "elsewhere"
+    os.rename(blobs, elsewhere)
+    before = fill(elsewhere)
+    os.symlink(elsewhere, blobs)
+    os.chown(blobs, NOBODY, NOBODY, follow_symlinks=False)
+
+    with pytest.raises(CacheReadOnly, match="blobs is a link"):
+        download(store, manifest(more, commit=LATER), more)
+    carry_out(choose(scan(store.layout.root), now=LONG_AFTER))
+    carry_out(choose_named(scan(store.layout.root), [(REPO, None)]))
+
+    assert contents(elsewhere) == before
+
+
+def test_a_link_planted_for_a_stamp_is_replaced(store, victim):
+    stamp = places(store)["stamp"]
+    plant(stamp, victim)
+
+    assert store.verify_blob(manifest(FILES), "model.bin")
+
+    assert not os.path.islink(stamp)
+    assert victim.read_bytes() == SECRET
+    assert (
+        CacheStore(store.layout.root).inspect(manifest(FILES), ["model.bin"])["model.bin"].trusted
+    )
+
+
+@pytest.mark.parametrize("part", ["data", "journal"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_partial_with_a_planted_part_is_not_gone_on_with(store, victim, part, kind):
+    more = {"large.bin": content(9 * 2**20)}
+    facts = manifest(more).entries["large.bin"]
+    with store.writer(REPO, facts) as writer:
+        writer.write(more["large.bin"][: 2**20])
+    [left] = Path(store.layout.repo(REPO).partials).iterdir()
+    (left / part).unlink()
+    if kind == "link":
+        (left / part).symlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(left / part)
+    else:
+        (left / part).mkdir()
+
+    paths = download(store, manifest(more, commit=LATER), more)
+
+    assert paths["large.bin"].read_bytes() == more["large.bin"]
+    assert victim.read_bytes() == SECRET
+    assert not os.path.exists(store.layout.repo(REPO).partials)
 
 
 def plant_folder(store, filename, tmp_path):

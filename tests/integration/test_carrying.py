@@ -353,25 +353,20 @@ def served_by_nginx(folder: Path, options: dict[str, Path]) -> Iterator[str]:
     program = shutil.which("nginx")
     if program is None:
         pytest.skip("needs nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    export(folder, format="nginx", listen=f"127.0.0.1:{port}", **options)
     user = "user root; " if os.getuid() == 0 else ""
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-g", f"{user}daemon off;"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(500):
-        try:
-            urllib.request.urlopen(f"{url}/api/models/{TINY}").close()
-            break
-        except urllib.error.HTTPError:
-            break
-        except OSError:
-            if process.poll() is not None:
-                pytest.fail(process.stderr.read())
-    yield url
-    process.terminate()
-    process.wait(timeout=10)
+    # It inherits a socket that listens, as from an nginx that it replaces: nobody else can have the
+    # port, and who connects before it is ready is answered when it is.
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port, handle = bound.getsockname()[1], bound.fileno()
+        export(folder, format="nginx", listen=f"127.0.0.1:{port}", **options)
+        env = {**os.environ, "NGINX": f"{handle};"}
+        process = subprocess.Popen(command, env=env, pass_fds=[handle])
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def test_a_stock_nginx_serves_hubloader(synced: Path, nginx: str, tmp_path: Path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import reserved_port
 
 from hubloader.mirror import MirrorServer
 
@@ -23,6 +23,7 @@ TINY = "fixtures/bert-tiny-sentiment"
 TEXT = "We are very happy to show you the 🤗 Transformers library."
 IDS = [101, 2057, 2024, 2200, 3407, 2000, 2265, 2017, 1996, 100, 19081, 3075, 1012, 102]
 READER = "hf_fixtures_reader_no_secret"
+LONG = 300  # seconds: what takes longer hangs
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def hubloader(*arguments: str, **environment: str) -> Ended:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONG,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
@@ -169,6 +170,26 @@ def test_prefetch_chooses_files_by_pattern(run: Run) -> None:
     (repository,) = ended.json["repositories"]
     assert repository["files"] == ["config.json"]
     assert (Path(repository["path"]) / "config.json").is_file()
+
+
+def test_prefetch_brings_the_weights_of_a_variant_and_no_others(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "hub/org/model"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "model.fp16.safetensors"):
+        (folder / name).write_text("{}" if name == "config.json" else name)
+    with MirrorServer(tmp_path / "hub") as halves:
+        brought = run(
+            "prefetch", "org/model", "--for=numpy", "--variant", "fp16", "--json",
+            HF_ENDPOINT=halves.url,
+        )  # fmt: skip
+        lacking = run(
+            "prefetch", "org/model", "--for=numpy", "--variant", "bf16", HF_ENDPOINT=halves.url
+        )
+
+    (repository,) = brought.json["repositories"]
+    assert repository["files"] == ["config.json", "model.fp16.safetensors"]
+    assert lacking.code == 3
+    assert "'bf16'" in lacking.err
 
 
 def test_a_pattern_that_fits_nothing_is_told_and_is_no_failure(run: Run) -> None:
@@ -331,6 +352,7 @@ def test_tokenize_shows_tokens_and_ids(run: Run) -> None:
 def test_classify_says_label_and_score_without_a_framework(run: Run) -> None:
     ended = run("classify", SENTIMENT, TEXT, "I hate this, it is awful.", "--json")
 
+    assert ended.code == 0, ended.out
     labels = [result["label"] for result in ended.json["results"]]
     assert labels == ["POSITIVE", "NEGATIVE"]
     assert all(0.5 < result["score"] <= 1 for result in ended.json["results"])
@@ -350,6 +372,7 @@ def test_classify_computes_with_the_framework_it_is_told(run: Run, word: str, me
     ended = run("classify", SENTIMENT, TEXT, "--backend", word, "--json")
     plain = run("classify", SENTIMENT, TEXT, "--json")
 
+    assert ended.code == 0, ended.out
     assert ended.json["framework"] == meant
     (ours,), (numpys,) = ended.json["results"], plain.json["results"]
     assert ours["label"] == numpys["label"]
@@ -459,7 +482,7 @@ def test_a_closed_pipe_ends_it_quietly(run: Run, server: MirrorServer, tmp_path:
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=LONG,
         check=False,
     )
     os.close(writing)
@@ -500,10 +523,10 @@ def test_serve_says_where_it_listens_and_ends_well_when_told(
     process = serving()
     url = first_line(process).removeprefix("listening on ").strip()
 
-    with urllib.request.urlopen(f"{url}/api/models/{TINY}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/api/models/{TINY}", timeout=LONG) as answer:
         assert json.load(answer)["id"] == TINY
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=LONG)
 
     assert (process.returncode, out, err) == (0, "", "")
 
@@ -511,24 +534,21 @@ def test_serve_says_where_it_listens_and_ends_well_when_told(
 def test_serve_takes_the_ports_it_is_given_and_logs_when_verbose(
     serving: Callable[..., subprocess.Popen[str]],
 ) -> None:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        port, content_port = one.getsockname()[1], two.getsockname()[1]
+    with reserved_port() as port, reserved_port() as content_port:
+        process = serving("--port", str(port), "--content-port", str(content_port), "--json", "-v")
+        announced = first_line(process)
 
-    process = serving("--port", str(port), "--content-port", str(content_port), "--json", "-v")
-
-    assert json.loads(first_line(process)) == {
+    assert json.loads(announced) == {
         "version": 1,
         "ok": True,
         "url": f"http://127.0.0.1:{port}",
     }
     url = f"http://127.0.0.1:{port}/{TINY}/resolve/main/model.safetensors"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=LONG) as answer:
         assert f":{content_port}/" in answer.url
         answer.read()
     process.terminate()
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=LONG)
     assert "/resolve/main/model.safetensors" in err
 
 

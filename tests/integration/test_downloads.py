@@ -276,6 +276,38 @@ def test_of_files_that_partly_fail_the_others_are_placed(hub, tmp_path, monkeypa
     assert placed == set(FILES) - {"config.json"}
 
 
+def test_what_stands_in_the_way_of_one_file_does_not_keep_the_others_from_their_places(
+    hub, tmp_path
+):
+    target = tmp_path / "mine"
+    (target / "config.json").mkdir(parents=True)
+
+    with pytest.raises(errors.CacheError, match=r"config\.json: Is a directory") as caught:
+        snapshot_download(NAME, local_dir=target)
+
+    placed = {name for name in FILES if (target / name).is_file()}
+    assert placed == set(FILES) - {"config.json"}
+    assert caught.value.filename == "config.json"
+    assert "local_dir" in caught.value.hint
+    hub.forget()
+    (target / "config.json").rmdir()
+    snapshot_download(NAME, local_dir=target)
+    assert (target / "config.json").read_bytes() == FILES["config.json"]
+    assert [request.method for request in hub.requests] in ([], ["HEAD"])  # the bytes were there
+
+
+def test_a_name_too_long_for_a_note_is_placed_and_known_by_its_hash(hub, root, tmp_path):
+    long, target = "n" * 250, tmp_path / "mine"
+    (root / NAME / long).write_bytes(b"content")
+
+    snapshot_download(NAME, local_dir=target)
+    hub.forget()
+    snapshot_download(NAME, local_dir=target)
+
+    assert (target / long).read_bytes() == b"content"
+    assert {request.method for request in hub.requests} <= {"HEAD"}
+
+
 @pytest.mark.oracle
 def test_huggingface_hub_goes_on_with_our_folder_and_we_with_its(hub, tmp_path):
     ours, its = tmp_path / "ours", tmp_path / "its"

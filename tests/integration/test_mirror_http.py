@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from ports import reserved_port
 
 from hubloader.errors import CorruptFile, NotFound
 from hubloader.hub.headers import parse_content_range, parse_file_metadata, parse_link_next
@@ -38,7 +39,7 @@ class Reply:
 
 def ask(url: str, method: str = "GET", body: str | None = None, /, **headers: str) -> Reply:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     try:
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -392,16 +393,17 @@ def test_many_clients_at_once_get_what_they_asked_for(server: MirrorServer) -> N
 
 
 def test_a_stopped_server_refuses_connections_and_its_port_can_be_taken_again(root: Path) -> None:
-    with MirrorServer(root) as first:
-        url, port = first.url, first.port
-        assert ask(f"{url}/api/models/org/name").status == 200
+    with reserved_port() as port:
+        with MirrorServer(root, port=port) as first:
+            url = first.url
+            assert ask(f"{url}/api/models/org/name").status == 200
 
-    with pytest.raises(ConnectionRefusedError):
-        ask(f"{url}/api/models/org/name")
+        with pytest.raises(ConnectionRefusedError):
+            ask(f"{url}/api/models/org/name")
 
-    with MirrorServer(root, port=port) as second:
-        assert second.url == url
-        assert ask(f"{url}/api/models/org/name").status == 200
+        with MirrorServer(root, port=port) as second:
+            assert second.url == url
+            assert ask(f"{url}/api/models/org/name").status == 200
 
 
 def test_a_port_in_use_is_the_callers_error(server: MirrorServer, root: Path) -> None:

@@ -61,7 +61,7 @@ def run(hub: MirrorServer, tmp_path: Path) -> Run:
         os.close(theirs)
         shown = b"".join(iter(lambda: read(ours), b""))
         os.close(ours)
-        return Shown(process.wait(timeout=60), shown.decode())
+        return Shown(process.wait(timeout=300), shown.decode())
 
     return call
 

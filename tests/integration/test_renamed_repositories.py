@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
+from ports import reserved_port
 
 from hubloader import AutoTokenizer, hf_hub_download
 from hubloader.errors import CacheMiss, RepositoryNotFound
@@ -83,10 +83,9 @@ def test_a_one_part_name_is_the_one_cached_repository_of_that_name_offline(hub):
 def test_a_one_part_name_is_the_one_cached_repository_of_that_name_when_no_hub_answers(hub):
     hf_hub_download("org/new", "vocab.txt")
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    with pytest.warns(UserWarning, match="org/new@main is used as cached"):
-        assert hf_hub_download("new", "vocab.txt", endpoint=endpoint).endswith("vocab.txt")
-    with pytest.raises(CacheMiss):
-        hf_hub_download("other", "vocab.txt", endpoint=endpoint)
+    with reserved_port() as port:
+        endpoint = f"http://127.0.0.1:{port}"
+        with pytest.warns(UserWarning, match="org/new@main is used as cached"):
+            assert hf_hub_download("new", "vocab.txt", endpoint=endpoint).endswith("vocab.txt")
+        with pytest.raises(CacheMiss):
+            hf_hub_download("other", "vocab.txt", endpoint=endpoint)

@@ -118,7 +118,7 @@ def cache(tmp_path: Path) -> Path:
 def new_process(url: str, cache: Path) -> Session:
     """A session as a new process has it."""
     settings = Settings.from_env(
-        {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_ENDPOINT": url}, cache_dir=cache
+        {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_ENDPOINT": url}, cache_dir=cache
     )
     return Session(settings, lambda: connect(settings), CacheStore(cache))
 

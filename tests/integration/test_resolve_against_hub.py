@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cache_cases import overwrite
 
 from hubloader.auto.source import connect
 from hubloader.cache.store import CacheStore
@@ -72,7 +73,10 @@ def cache(tmp_path: Path) -> Path:
 def new_process(url: str, cache: Path, **overrides: object) -> Session:
     """A session as a new process has it: no listing remembered, no connection open."""
     settings = Settings.from_env(
-        {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, endpoint=url, cache_dir=cache, **overrides
+        {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        endpoint=url,
+        cache_dir=cache,
+        **overrides,
     )
     return Session(settings, lambda: connect(settings), CacheStore(settings.cache_dir))
 
@@ -149,7 +153,7 @@ def test_the_refresh_policy_says_whether_a_cached_branch_is_asked_about(
     new_process(hub.url, cache).files(ref(), TOKENIZER)
     hub.forget()
     settings = {"HUBLOADER_REFRESH": refresh, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(cache)}
-    read = Settings.from_env(settings)
+    read = Settings.from_env({**os.environ, **settings})
 
     Session(read, lambda: connect(read), CacheStore(cache)).files(ref(), TOKENIZER)
 
@@ -426,6 +430,26 @@ def test_a_stale_revision_that_lacks_files_is_a_miss_from_the_network(root, cach
     assert not failure.value.offline
 
 
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_one_repository_that_fails_keeps_no_other_from_being_asked_about(root, cache, status):
+    @web.middleware
+    async def breaks_one(request: web.Request, handler):
+        if "/org/broken/" in request.path:
+            return web.Response(status=status)
+        return await handler(request)
+
+    with MirrorServer(root, record=True, middlewares=[breaks_one]) as hub:
+        new_process(hub.url, cache).files(ref(), TOKENIZER)
+        session = new_process(hub.url, cache, retry_budget=0.0)
+        with pytest.raises(CacheMiss):
+            session.files(ref("org/broken"), TOKENIZER)
+        hub.forget()
+
+        session.files(ref(), TOKENIZER)
+
+        assert asked(hub) == ["HEAD config.json"]
+
+
 def test_a_deleted_repository_stays_usable_and_refresh_always_says_so(hub, root, cache):
     from hubloader.types import Refresh
 
@@ -585,8 +609,7 @@ def test_a_damaged_content_is_healed_from_the_hub_and_missed_offline(hub, cache)
 
 
 def damage(blob: Path) -> None:
-    blob.chmod(0o644)
-    blob.write_bytes(b"x" * len(FILES["vocab.txt"]))
+    overwrite(blob, b"x" * len(FILES["vocab.txt"]))
 
 
 def test_sessions_that_ask_at_once_cause_one_download(hub, cache):

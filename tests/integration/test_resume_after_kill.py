@@ -68,7 +68,7 @@ def content(tmp_path: Path) -> bytes:
 def wait_for_bytes(cache: Path, count: int) -> None:
     """Until the child has written what the server sent; it does so on its own."""
     ticks = threading.Event()
-    for _ in range(1000):
+    for _ in range(12_000):
         data = list(cache.glob("*/.hubloader/partials/*/data"))
         if data and data[0].stat().st_blocks * 512 >= count:
             return
@@ -82,7 +82,7 @@ def test_what_was_received_before_a_kill_is_not_fetched_again(content, tmp_path)
     with MirrorServer(tmp_path / "hub", record=True, middlewares=[fault.middleware]) as hub:
         child = subprocess.Popen([sys.executable, "-c", LOAD, hub.url, str(cache)])
         for _ in range(4):
-            assert fault.silent.acquire(timeout=60)
+            assert fault.silent.acquire(timeout=120)
         wait_for_bytes(cache, 4 * (SENT - MIB))
         child.send_signal(signal.SIGKILL)
         child.wait()

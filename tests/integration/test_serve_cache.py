@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cache_cases import overwrite
 
 import hubloader
 from hubloader.cache.store import CacheStore
@@ -58,7 +59,7 @@ def test_a_commit_is_listed_as_the_hub_listed_it_also_where_files_were_not_fetch
     server: MirrorServer, tmp_path: Path, fixture_hub: Path
 ) -> None:
     def listed(url: str) -> object:
-        with urllib.request.urlopen(f"{url}/api/models/{TINY}/tree/main", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/api/models/{TINY}/tree/main", timeout=60) as answer:
             return json.load(answer)
 
     with MirrorServer(fixture_hub) as hub:
@@ -68,7 +69,7 @@ def test_a_commit_is_listed_as_the_hub_listed_it_also_where_files_were_not_fetch
 def test_a_file_that_was_not_fetched_is_no_file_that_there_is_not(server: MirrorServer) -> None:
     def refused(filename: str) -> tuple[int, str | None]:
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"{server.url}/{TINY}/resolve/main/{filename}", timeout=10)
+            urllib.request.urlopen(f"{server.url}/{TINY}/resolve/main/{filename}", timeout=60)
         return caught.value.code, caught.value.headers.get("X-Error-Code")
 
     assert refused("README.md") == (404, None)
@@ -89,13 +90,12 @@ def test_what_the_cache_does_not_have_is_told_apart(server: MirrorServer, tmp_pa
 def test_a_damaged_content_is_not_served(cache: Path, server: MirrorServer, tmp_path: Path) -> None:
     (pointer, *_) = cache.glob("models--*/snapshots/*/model.safetensors")
     blob = pointer.resolve()
-    blob.chmod(0o644)
-    blob.write_bytes(b"!" + blob.read_bytes()[1:])
+    overwrite(blob, b"!" + blob.read_bytes()[1:])
 
     with pytest.raises(urllib.error.HTTPError) as caught:
         commit = pointer.parent.name
         url = f"{server.url}/{TINY}/resolve/{commit}/model.safetensors"
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=60)
 
     assert caught.value.code == 404
     assert not pointer.exists()

@@ -14,10 +14,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
-from hubloader import hf_hub_download, prefetch
+from hubloader import hf_hub_download, prefetch, snapshot_download
 from hubloader.auto import source
-from hubloader.errors import CacheMiss
+from hubloader.errors import CacheMiss, RepositoryNotFound
 from hubloader.mirror import MirrorServer
 
 CERTIFICATE = Path(__file__).parent.parent / "fault" / "self_signed.pem"
@@ -55,7 +56,7 @@ class Forwarder(http.server.BaseHTTPRequestHandler):
                 return
             address = self.server.target + self.path.removeprefix(self.server.prefix)
         parts = urlsplit(address)
-        upstream = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        upstream = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         kept = {n: v for n, v in self.headers.items() if n.lower() not in HOP_BY_HOP}
         upstream.request(
             self.command, f"{parts.path}?{parts.query}" if parts.query else parts.path, None, kept
@@ -92,7 +93,7 @@ class Forwarder(http.server.BaseHTTPRequestHandler):
 def pipe(one: socket.socket, other: socket.socket) -> None:
     ends = {one: other, other: one}
     while True:
-        for ready in select.select(list(ends), [], [], 10)[0] or [None]:
+        for ready in select.select(list(ends), [], [], 60)[0] or [None]:
             data = ready.recv(65536) if ready else b""
             if not data:
                 return
@@ -200,3 +201,26 @@ def test_an_endpoint_with_a_path_of_its_own_is_asked_below_it_alone(hub, environ
     assert all(each.split()[1].startswith("/artifacts/hf/") for each in front.seen)
     tokens = {request.headers.get("authorization") for request in hub.requests}
     assert tokens == {"Bearer hf_secret"}
+
+
+def test_a_password_in_the_endpoint_is_in_no_message_and_in_no_file(hub, environment, tmp_path):
+    private = hub.url.replace("//", "//me:s3cret@")
+
+    @web.middleware
+    async def lists_nothing(request: web.Request, handler):
+        return await handler(request) if "/resolve/" in request.path else web.Response(status=404)
+
+    with MirrorServer(tmp_path / "hub", middlewares=[lists_nothing]) as unlisted:
+        mirror = unlisted.url.replace("//", "//me:s3cret@")
+        hf_hub_download("org/model", "config.json", endpoint=mirror)
+        with pytest.raises(CacheMiss, match="lists no files") as lists:
+            snapshot_download("org/model", endpoint=mirror)
+    with pytest.raises(CacheMiss, match="gave no usable answer") as gone:
+        hf_hub_download("org/other", "config.json", endpoint=mirror)
+    with pytest.raises(RepositoryNotFound):
+        hf_hub_download("org/other", "config.json", endpoint=private)
+
+    assert "s3cret" not in f"{lists.value}{gone.value}"
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert any(b'"endpoint"' in path.read_bytes() for path in files)
+    assert not any(b"s3cret" in path.read_bytes() for path in files)

@@ -109,7 +109,7 @@ pieces = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 900)), max_size
 
 
 @given(pieces)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_ranges_in_any_order_and_overlapping_make_the_content(tmp_path, given_pieces):
     store, data = CacheStore(tmp_path, durability="none"), content(3000, seed=5)
 

@@ -49,7 +49,7 @@ def test_a_run_that_does_not_hear_a_signal_is_left(
     assert process.stdout.readline() == "begun\n"
 
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
 
     assert process.returncode == 128 + number
     if as_json:

@@ -35,7 +35,12 @@ REPO = RepoId.parse("org/name")
         (
             Purpose(uses=frozenset({"torch"}), variant="fp16"),
             (),
-            "--for=torch '--include=*.fp16*'",
+            "--for=torch --variant=fp16",
+        ),
+        (
+            Purpose(uses=frozenset({"torch"}), variant="fp16", subfolder="a"),
+            (),
+            "'--include=a/*'",
         ),
         (None, ("x.txt",), "--include=x.txt"),
         (

@@ -65,6 +65,10 @@ def test_every_class_of_the_libraries_is_caught(kind):
 REFUSED = ConnectionRefusedError(111, "Connection refused")
 UNKNOWN_NAME = socket.gaierror(-2, "Name or service not known")
 RESET = ConnectionResetError(104, "Connection reset by peer")
+POOL = urllib3.HTTPSConnectionPool("hub.example")
+BLOCKED = urllib3.exceptions.ProxyError(
+    "Unable to connect to proxy", OSError("Tunnel connection failed: 403 Blocked")
+)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,25 @@ RESET = ConnectionResetError(104, "Connection reset by peer")
             ConnectFailed,
             "proxy on the way to hub.example failed: Connection refused",
         ),
+        (
+            sent_wrong.ProxyError(
+                urllib3.exceptions.MaxRetryError(POOL, "/x?signature=s3cret", BLOCKED)
+            ),
+            ConnectFailed,
+            "the proxy on the way to hub.example failed: Tunnel connection failed: 403 Blocked",
+        ),
+        (sent_wrong.InvalidProxyURL("no host"), ConnectFailed, "cannot be used: no host"),
+        (
+            urllib3.exceptions.ProxySchemeUnknown("ftp"),
+            ConnectFailed,
+            "proxy that is set for hub.example cannot be used",
+        ),
+        (
+            sent_wrong.InvalidSchema("Missing dependencies for SOCKS support."),
+            ConnectFailed,
+            "PySocks is not installed",
+        ),
+        (sent_wrong.InvalidSchema("no adapter"), InvalidReference, "cannot be sent"),
         (sent_wrong.SSLError(ssl.SSLError(1, "bad handshake")), ConnectFailed, "bad handshake"),
         (sent_wrong.SSLError(ssl.SSLEOFError(8, "EOF occurred")), Interrupted, "EOF occurred"),
         (
@@ -98,10 +121,29 @@ def test_the_cause_decides_and_is_told(error, ours, says):
     assert says in str(made)
 
 
-def test_only_tls_is_not_worth_trying_again():
-    refused = translated(ConnectionRefusedError(111, "refused"), URL)
-    unsigned = translated(ssl.SSLCertVerificationError(1, "self-signed"), URL)
-    assert (refused.retryable, unsigned.retryable) == (True, False)
+def test_no_signature_of_an_address_is_told():
+    signed = urllib3.exceptions.MaxRetryError(POOL, "/x?signature=s3cret", ValueError("odd"))
+    assert "s3cret" not in str(translated(sent_wrong.ConnectionError(signed), URL))
+
+
+@pytest.mark.parametrize(
+    ("error", "worth_it"),
+    [
+        (ConnectionRefusedError(111, "refused"), True),
+        (ssl.SSLCertVerificationError(1, "self-signed"), False),
+        (BLOCKED, False),
+        (urllib3.exceptions.ProxyError("x", OSError("Tunnel connection failed: 502 Bad")), True),
+        (sent_wrong.InvalidProxyURL("no host"), False),
+    ],
+)
+def test_only_what_may_pass_is_worth_trying_again(error, worth_it):
+    assert translated(error, URL).retryable is worth_it
+
+
+def test_a_proxy_that_wants_a_login_says_where_to_write_it():
+    told = OSError("Tunnel connection failed: 407 Proxy Authentication Required")
+    made = translated(urllib3.exceptions.ProxyError("Unable to connect to proxy", told), URL)
+    assert "user and password" in made.hint
 
 
 def test_causes_that_go_round_in_a_circle_end():

@@ -160,6 +160,15 @@ def test_a_link_to_another_origin_gets_neither_token_nor_request():
     assert all(each.url.startswith(f"{HUB}/") for each in memory.requests)
 
 
+@pytest.mark.parametrize("names", [("a", "a/b"), ("x/y/z", "x"), ("p/q/r/s", "p/q")])
+def test_a_name_that_is_a_file_and_a_folder_is_refused(names):
+    siblings = [{"rfilename": name, "blobId": SHA1, "size": 1} for name in names]
+    hub, _ = client({INFO: info(siblings=siblings)})
+
+    with pytest.raises(MalformedAnswer, match="as a file and as a folder"):
+        hub.list_revision(REPO, "main")
+
+
 def test_an_answer_about_another_commit_is_refused():
     asked = f"{HUB}/api/models/org/name/revision/{OTHER}?blobs=true"
     hub, _ = client({asked: info()})
@@ -300,6 +309,9 @@ def test_a_call_with_a_deadline_ends_at_it_and_is_tried_once():
     with pytest.raises(TimedOut, match=r"asking whether the branch moved at https://hub\.example"):
         hub.head_commit(REPO, "main", timeouts=Timeouts.within(0.01))
     release.set()
+    for thread in threading.enumerate():  # who was not waited for, to its end
+        if thread.name == "hubloader-deadline":
+            thread.join()
     assert len(memory.requests) == 1
 
     hub, memory = client({HEAD: Answer(503)})

@@ -74,6 +74,14 @@ def test_names_without_size_and_hash_are_not_a_description(siblings):
     assert not parse_info(info(siblings)).described
 
 
+@pytest.mark.parametrize(
+    ("told", "gated"),
+    [(False, False), (None, False), ("false", False), ("auto", True), ([], True), ({}, True)],
+)
+def test_gated_is_what_is_told_to_be_whatever_it_is(told, gated):
+    assert parse_info(info([], gated=told)).gated is gated
+
+
 def test_no_list_of_files_is_not_an_empty_one():
     assert not parse_info(as_json({"sha": COMMIT})).described
     assert parse_info(info([])).described
@@ -154,7 +162,7 @@ JSON = st.recursive(
     | st.dictionaries(
         st.sampled_from(
             ["sha", "id", "siblings", "rfilename", "size", "lfs", "blobId", "path", "type", "oid",
-             "branches", "tags", "name", "targetCommit"]
+             "branches", "tags", "name", "targetCommit", "gated", "cardData", "license", "xetHash"]
         ),
         inner,
         max_size=5,
@@ -199,6 +207,14 @@ HERE = "https://mirror/hf/api/models/org/name/tree/main?recursive=true"
         (
             '<https://huggingface.co/api/models/org/name/tree/main?recursive=true&cursor=1>;rel="next"',
             "https://mirror/hf/api/models/org/name/tree/main?recursive=true&cursor=1",
+        ),
+        (
+            '<https://mirror/api/models/org/name/tree/main?cursor=1>; rel="next"',
+            "https://mirror/hf/api/models/org/name/tree/main?cursor=1",
+        ),
+        (
+            '</api/models/org/name/tree/main?cursor=1>; rel="next"',
+            "https://mirror/hf/api/models/org/name/tree/main?cursor=1",
         ),
         (
             '<http://169.254.169.254/latest?cursor=1>; rel="next"',

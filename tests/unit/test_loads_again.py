@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cache_cases import COMMIT, LATER, REPO, content, download, manifest
+from cache_cases import COMMIT, LATER, REPO, content, download, manifest, overwrite
 
 from hubloader import hf_hub_download, snapshot_download, verify
 from hubloader.cache import CacheStore
@@ -39,11 +39,6 @@ def warm(store):
 
 def blob_of(store: CacheStore, name: str) -> Path:
     return (store.snapshot_path(REPO, COMMIT) / name).resolve()
-
-
-def overwrite(blob: Path, data: bytes) -> None:
-    blob.chmod(0o644)
-    blob.write_bytes(data)
 
 
 def test_a_repeated_load_follows_no_link_by_hand_and_reads_no_stamp(warm, monkeypatch):

@@ -66,6 +66,18 @@ def test_a_github_log_is_folded_and_ends_with_a_summary():
     assert "fetched a (2.0 kB)" in lines
 
 
+def test_a_summary_says_fetched_only_of_what_was():
+    clock, stream = Clock(), io.StringIO()
+    tracker = Tracker([Groups(stream, "github", clock=clock)], clock)
+
+    tracker.begin({"a": 2000})
+    clock.now = 20.0
+    tracker.finish("a")  # another brought it
+    tracker.end()
+
+    assert stream.getvalue().splitlines()[-1] == "waited for 1 of 1 files, 2.0 kB in 20 s (100 B/s)"
+
+
 def test_a_gitlab_section_opens_and_closes_by_one_name():
     clock, stream = Clock(), io.StringIO()
 

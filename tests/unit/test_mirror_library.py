@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cache_cases import overwrite
 
 from hubloader.errors import CorruptFile, RepositoryNotFound, RevisionNotFound
 from hubloader.mirror.library import FolderLibrary
@@ -16,7 +17,10 @@ LONG_AGO = 1_600_000_000  # seconds since the epoch
 
 def write(path: Path, content: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
+    if path.exists():
+        overwrite(path, content.encode())
+    else:
+        path.write_text(content, encoding="utf-8")
     os.utime(path, (LONG_AGO, LONG_AGO))
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cache_cases import overwrite
 
 from hubloader.mirror import snapshot as snapshot_module
 from hubloader.mirror.snapshot import Snapshot, take_snapshot
@@ -177,7 +178,8 @@ def test_a_file_is_current_until_it_changes_or_goes(tmp_path: Path) -> None:
 
     assert file.is_current()
 
-    lay(tmp_path, config_dot_json="[]")
+    overwrite(tmp_path / "config.json", b"[]")
+    os.utime(tmp_path / "config.json", (LONG_AGO, LONG_AGO))
     assert not file.is_current()
 
     (tmp_path / "config.json").unlink()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,9 @@ from hubloader.names import (
     is_etag,
     is_short_commit,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVIL_FILENAMES = [
     "", "/", "/etc/passwd", "../x", "a/../b", "a/..", "..", ".", "a/./b", "a//b", "a/",
@@ -87,6 +93,13 @@ def test_revisions(text: str):
 def test_what_is_no_revision(text: str):
     with pytest.raises(InvalidReference):
         check_revision(text)
+
+
+@pytest.mark.parametrize("check", [check_repo_id, check_revision, check_filename])
+@pytest.mark.parametrize("unlike", [None, 5, b"main", ["main"], PurePosixPath("main")])
+def test_what_is_no_text_is_refused(check: Callable[[Any], object], unlike: object):
+    with pytest.raises(InvalidReference, match=f"is a {type(unlike).__name__}"):
+        check(unlike)
 
 
 def test_commits_and_etags_are_lower_case_hex_of_the_right_length():

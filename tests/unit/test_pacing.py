@@ -79,3 +79,11 @@ def test_a_rate_limit_is_read_as_it_was_written(limit):
 )
 def test_an_answer_says_how_long_to_wait(headers, wait):
     assert wait_asked(Headers(headers)) == wait
+
+
+def test_a_date_is_counted_from_the_servers_clock_where_it_tells_it():
+    past = datetime(1999, 1, 1, tzinfo=timezone.utc)
+    told = {"Retry-After": format_http_date(past + timedelta(seconds=9))}
+
+    assert wait_asked(Headers({**told, "Date": format_http_date(past)})) == 9.0
+    assert wait_asked(Headers({**told, "Date": "never"})) == 0.0

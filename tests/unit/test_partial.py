@@ -14,6 +14,7 @@ from hubloader.cache import partial as partials
 from hubloader.cache.layout import CacheLayout
 from hubloader.cache.owner import Liveness, Owner, liveness, this_process
 from hubloader.cache.partial import LARGE, Takeover, adopt, create_partial, decide
+from hubloader.cache.sweep import sweep
 
 ETAG = "ab" * 32
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
@@ -204,12 +205,12 @@ def test_a_large_partial_goes_once_its_content_is_here(layout, free):
     if free:
         path = os.rename(path, layout.partial(ETAG, "free.1")) or layout.partial(ETAG, "free.1")
     ours = left_by(layout, me, b"being written")
-    partials.sweep(layout)
+    sweep(layout)
     before = os.path.isdir(path)
     os.makedirs(layout.blobs)
     open(layout.blob(ETAG), "w").close()  # another went on alone
 
-    partials.sweep(layout)
+    sweep(layout)
 
     assert before
     assert not os.path.exists(path)
@@ -241,7 +242,7 @@ def test_what_the_dead_left_and_nobody_can_use_is_swept_away(layout):
         open(path, "w").close()
     os.utime(old, (1, 1))
 
-    partials.sweep(layout)
+    sweep(layout)
 
     assert os.path.isdir(large)
     assert all(os.path.exists(path) for path in kept)

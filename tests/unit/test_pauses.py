@@ -38,6 +38,14 @@ def test_what_one_process_was_told_another_knows_of_that_server_alone(tmp_path: 
     assert process(tmp_path, clock).left(OTHER) == 0
 
 
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.049, 0.51, 0.94])
+def test_no_process_is_told_of_a_shorter_pause(tmp_path: Path, part: float) -> None:
+    clock = Clock(1_700_000_000.0 + part)
+    process(tmp_path, clock).tell(HUB, 30)
+
+    assert 30 <= process(tmp_path, clock).left(HUB) <= 30.1
+
+
 def test_a_pause_that_has_passed_leaves_nothing(tmp_path: Path) -> None:
     clock = Clock()
     process(tmp_path, clock).tell(HUB, 30)

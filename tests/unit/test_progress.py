@@ -66,6 +66,7 @@ def test_plain_lines_tell_each_file_and_the_bytes_every_ten_seconds():
     tracker = Tracker([Lines(stream, clock)], clock)
 
     tracker.begin({"a": 2000, "b": 1000})
+    tracker.start("a")
     for second in range(25):
         clock.now = float(second)
         tracker.add("a", 80)
@@ -74,8 +75,8 @@ def test_plain_lines_tell_each_file_and_the_bytes_every_ten_seconds():
     tracker.fail("b", "refused")
 
     assert stream.getvalue().splitlines() == [
-        "fetched 880 B of 3.0 kB, 0 of 2 files, 80 B/s, 26 s left",
-        "fetched 1.7 kB of 3.0 kB, 0 of 2 files, 80 B/s, 16 s left",
+        "fetched 880 B of 3.0 kB, 0 of 2 files, 88 B/s, 24 s left",
+        "fetched 1.7 kB of 3.0 kB, 0 of 2 files, 84 B/s, 16 s left",
         "fetched a (2.0 kB)",
         "waiting for b: process 7 is fetching it",
         "failed b: refused",
@@ -111,6 +112,17 @@ def test_what_another_process_brought_is_not_said_to_be_fetched():
     tracker.finish("b")
 
     assert stream.getvalue().splitlines()[1:] == ["a is there (2.0 kB)", "fetched b (1.0 kB)"]
+
+
+def test_of_what_another_brought_before_a_wait_was_told_nothing_is():
+    stream = io.StringIO()
+    tracker = Tracker([Lines(stream, Clock())])
+
+    tracker.begin({"a": 2000})
+    tracker.finish("a")
+    tracker.end()
+
+    assert not stream.getvalue()
 
 
 def test_an_event_costs_the_same_however_many_files_there_are():

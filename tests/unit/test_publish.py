@@ -7,7 +7,7 @@ import os
 import pytest
 from cache_cases import COMMIT, LATER, REPO, content, download, manifest
 
-from hubloader.cache import CacheStore, disk
+from hubloader.cache import CacheStore, disk, publish
 from hubloader.errors import CacheError
 
 SMALL = {f"{n}.json": b"%d" % n for n in range(3)}
@@ -17,7 +17,8 @@ LARGE = {"model.safetensors": content(9 * 1024 * 1024)}
 
 @pytest.fixture
 def deeds(monkeypatch):
-    """What was done to the disk, in order."""
+    """What was done to the disk, in order; however slow it is, that ends no batch."""
+    monkeypatch.setattr(publish, "_MAX_WAIT", float("inf"))
     done: list[tuple[str, str]] = []
 
     def record(name: str, describe) -> None:

@@ -11,9 +11,11 @@ from hubloader.errors import (
     Forbidden,
     GatedRepository,
     HubloaderError,
+    Interrupted,
     ListingUnavailable,
     MalformedAnswer,
     RateLimited,
+    RedirectRefused,
     RepositoryNotFound,
     RevisionNotFound,
     ServerFailed,
@@ -28,6 +30,7 @@ from hubloader.resolve.answers import (
     Unreachable,
     Verdict,
     classify,
+    is_of_the_endpoint,
     judge,
 )
 from hubloader.types import CommitHash, Manifest, Mode, Refresh, RepoId
@@ -101,6 +104,26 @@ def test_an_endpoint_that_failed_is_left_alone_for_a_while_and_told_of_once():
     now[0] = 301.0
     assert state.recent_failure() is None
     assert not state.to_be_told()
+
+
+@pytest.mark.parametrize(
+    ("error", "whole"),
+    [
+        (ConnectFailed("x"), True),
+        (TimedOut("x"), True),
+        (Interrupted("x"), True),
+        (RateLimited("x"), True),
+        (ServerFailed("x", status=503), True),
+        (ServerFailed("x", status=522), True),
+        (ServerFailed("x", status=500), False),
+        (ServerFailed("x", status=400), False),
+        (MalformedAnswer("x"), False),
+        (ListingUnavailable("x"), False),
+        (RedirectRefused("x"), False),
+    ],
+)
+def test_what_fails_of_one_repository_says_nothing_of_the_endpoint(error, whole):
+    assert is_of_the_endpoint(error) is whole
 
 
 def test_an_endpoint_that_answered_is_asked_again():

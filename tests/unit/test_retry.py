@@ -59,7 +59,10 @@ def retrying(script, policy=EVEN):
         (RedirectRefused("x"), Trouble("final")),
         (RateLimited("x", retry_after=9.0), Trouble("passing", 9.0)),
         (ServerFailed("x", status=503, retry_after=3.0), Trouble("passing", 3.0)),
+        (ServerFailed("x", status=520), PASSING),  # a CDN's own: its origin said nonsense
+        (ServerFailed("x", status=529), PASSING),
         (ServerFailed("x", status=501), Trouble("final")),
+        (ServerFailed("x", status=511), Trouble("final")),
         (ServerFailed("x", status=416), Trouble("final")),
         (EntryNotFound("x"), Trouble("final")),
         (MalformedAnswer("x"), Trouble("final")),

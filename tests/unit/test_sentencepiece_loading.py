@@ -377,7 +377,8 @@ def test_a_model_that_falls_back_to_bytes_needs_no_unknown_piece(tmp_path):
 
 @given(st.data())
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_changed_model_file_is_loaded_and_run_or_refused_with_our_own_error(tmp_path, data):
     path, declared = data.draw(st.sampled_from(CHANGED))

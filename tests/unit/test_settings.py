@@ -58,6 +58,32 @@ def test_an_argument_wins_over_the_environment():
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        ("https://me:word@mirror:8443/hub@2", "https://mirror:8443/hub@2"),
+        ("https://me:w@rd@mirror", "https://mirror"),
+        ("http://mirror/a@b/c", "http://mirror/a@b/c"),
+        ("http://[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_an_endpoint_is_shown_without_the_user_in_it(endpoint: str, shown: str):
+    assert Settings.from_env({"HF_ENDPOINT": endpoint}).public_endpoint == shown
+
+
+def test_a_limit_of_no_time_is_none_that_is_set():
+    names = ("HF_HUB_DOWNLOAD_TIMEOUT", "HUBLOADER_CONNECT_TIMEOUT", "HF_HUB_ETAG_TIMEOUT")
+
+    assert Settings.from_env(dict.fromkeys(names, "0")) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    "text", [" https://mirror/hub/ ", "HTTPS://mirror/hub", "https://mirror/hub//"]
+)
+def test_an_endpoint_is_read_as_it_is_meant(text: str):
+    assert Settings.from_env({"HF_ENDPOINT": text}).endpoint == "https://mirror/hub"
+
+
+@pytest.mark.parametrize(
     ("text", "meaning"), [("always", Refresh.ALWAYS), ("Never", Refresh.NEVER), ("3600", 3600.0)]
 )
 def test_refresh(text: str, meaning: Refresh | float):
@@ -106,6 +132,20 @@ def test_where_a_token_comes_from(tmp_path: Path):
     quiet = Settings.from_env({**env, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"})
     assert read_token(quiet) is None
     assert read_token(quiet, token=True) == "hf_stored"
+
+
+def test_a_stored_token_that_cannot_be_read_is_said_to_be_so_and_not_shown(tmp_path: Path):
+    (tmp_path / "token").write_bytes(b"hf_secret\xff")
+    folder = Settings.from_env({"HF_TOKEN_PATH": str(tmp_path)})
+
+    with pytest.raises(InvalidReference, match="it is no text") as caught:
+        read_token(Settings.from_env({"HF_HOME": str(tmp_path)}))
+    with pytest.raises(InvalidReference, match="directory"):
+        read_token(folder)
+
+    assert "hf_secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert read_token(folder, token=False) is None
 
 
 def test_demanding_a_token_that_is_not_there_is_an_error(tmp_path: Path):

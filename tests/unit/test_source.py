@@ -123,3 +123,9 @@ def test_loads_with_the_same_settings_share_a_session_and_others_do_not(tmp_path
 def test_a_demanded_token_that_is_not_stored_is_an_error(tmp_path):
     with pytest.raises(AuthenticationRequired, match="token=True"):
         session_for(settings_for(HubArguments(cache_dir=tmp_path)), token=True)
+
+
+@pytest.mark.parametrize("proxies", ["http://proxy:3128", {"https": 3128}, ["http://proxy:3128"]])
+def test_proxies_that_are_no_mapping_of_texts_are_refused(proxies):
+    with pytest.raises(InvalidReference, match="mappings of texts"):
+        session_for(settings_for(HubArguments()), proxies=proxies)

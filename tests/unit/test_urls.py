@@ -145,3 +145,9 @@ def test_what_is_built_is_understood(owner, name, kind, revision, filename):
     assert HUB.route(HUB.tree(repo, revision)) == Route("tree", repo, revision)
     assert HUB.route(HUB.paths_info(repo, revision)) == Route("paths-info", repo, revision)
     assert HUB.route(HUB.refs(repo)) == Route("refs", repo)
+
+
+def test_the_page_for_people_names_no_user_of_the_endpoint():
+    urls = HubUrls("https://me:word@mirror/hub")
+    assert urls.page(RepoId.parse("org/name")) == "https://mirror/hub/org/name"
+    assert "me:word@mirror" in urls.info(RepoId.parse("org/name"), "main")
