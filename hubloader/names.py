@@ -26,6 +26,7 @@ __all__ = [
     "is_etag",
     "is_short_commit",
     "nearest",
+    "several",
     "suggestion",
 ]
 
@@ -172,6 +173,13 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
     found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
     return found[0] if found else None
+
+
+def several(given: Iterable[str] | str | None) -> tuple[str, ...] | None:
+    """Return the names or patterns that were given; a single one is no row of letters."""
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def suggestion(name: str, known: Iterable[str], *, otherwise: str = "") -> str:

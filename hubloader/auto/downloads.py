@@ -21,7 +21,7 @@ from hubloader.auto.download_call import Call, ignoring_legacy, into, kind_of, u
 from hubloader.auto.hub_errors import both, raising_both
 from hubloader.auto.source import HubArguments, session_for, settings_for
 from hubloader.errors import CacheMiss, EntryNotFound, HubloaderError
-from hubloader.names import check_filename, check_revision
+from hubloader.names import check_filename, check_revision, several
 from hubloader.resolve.needs import needs
 from hubloader.resolve.plan import Action
 from hubloader.types import Mode, Purpose, RepoId
@@ -211,8 +211,8 @@ def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     call = understand(repo_id, repo_type, revision, options)
     purpose = Purpose(
         uses=frozenset({"all"}),
-        include=_patterns(allow_patterns),
-        exclude=_patterns(ignore_patterns),
+        include=several(allow_patterns),
+        exclude=several(ignore_patterns),
     )
     call, folder = into(call, local_dir)
     if dry_run:
@@ -233,12 +233,6 @@ def snapshot_download(  # noqa: PLR0913 - the parameters are huggingface_hub's
     if (purpose.include or purpose.exclude) and not needs(manifest, purpose).wanted:
         notices.warn(f"no file of {files.describe()} fits the patterns")
     return str(call.session.store.snapshot_path(manifest.repo, manifest.commit))
-
-
-def _patterns(given: Sequence[str] | str | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _known_folder(call: Call) -> str | None:

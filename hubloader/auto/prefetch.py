@@ -13,7 +13,7 @@ from hubloader.auto.source import (
     split_hub_arguments,
 )
 from hubloader.errors import InvalidReference
-from hubloader.names import suggestion
+from hubloader.names import several, suggestion
 from hubloader.resolve.needs import matches
 from hubloader.resolve.plan import Action
 from hubloader.types import Purpose, parse_model_ref
@@ -217,21 +217,14 @@ def _understood(
         raise InvalidReference(f"{name!r} is a folder here: there is nothing to fetch")
     purpose = Purpose(
         uses=_uses(uses, include, repo_type),  # type: ignore[arg-type]  # checked there
-        include=_several(include),
-        exclude=_several(exclude),
+        include=several(include),
+        exclude=several(exclude),
         subfolder=arguments.subfolder,
         variant=arguments.variant,
         use_safetensors=arguments.use_safetensors,
     )
     session = session_for(settings, token=arguments.token, proxies=arguments.proxies)
     return _Errand(session, ref, purpose, mode_of(arguments, settings))
-
-
-def _several(given: Iterable[str] | str | None) -> tuple[str, ...] | None:
-    """What was given; a single word is no row of letters."""
-    if given is None:
-        return None
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _planned(file: FilePlan) -> PlannedFile:
@@ -249,7 +242,7 @@ def _uses(
     if uses is None:
         by_default = DEFAULT_USES if repo_type == "model" else ("all",)
         return frozenset(by_default if include is None else ())
-    chosen = frozenset(_several(uses) or ())
+    chosen = frozenset(several(uses) or ())
     unknown = sorted(chosen - set(USES))
     if unknown:
         raise InvalidReference(

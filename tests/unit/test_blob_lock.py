@@ -13,6 +13,7 @@ from pathlib import Path
 import filelock
 import pytest
 from cache_cases import COMMIT, REPO, content, download, entry, manifest
+from clock import Clock
 
 from hubloader.cache import CacheStore
 from hubloader.cache import lock as locks
@@ -28,21 +29,6 @@ FACTS = entry(DATA)
 @pytest.fixture
 def layout(tmp_path):
     return CacheLayout(tmp_path).repo(REPO)
-
-
-class Clock:
-    """Time that passes only while somebody sleeps; ``then`` is done at each step."""
-
-    def __init__(self, then=lambda _now: None) -> None:
-        self.now = 0.0
-        self._then = then
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self._then(self.now)
 
 
 def asker(layout, clock, *, ready=lambda: False) -> BlobLock:

@@ -4,17 +4,10 @@ import io
 import json
 
 import pytest
+from clock import Clock
 
 from hubloader.resolve.logs import Groups, JsonLines
 from hubloader.resolve.progress import Step, Tracker, format_seconds
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def fetch_two(tracker: Tracker, clock: Clock) -> None:

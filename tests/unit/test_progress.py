@@ -6,16 +6,9 @@ import io
 from typing import Any
 
 import pytest
+from clock import Clock
 
 from hubloader.resolve.progress import Bars, Lines, Step, Tracker, format_bytes
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_the_tracker_counts_files_and_bytes():

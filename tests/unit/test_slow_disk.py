@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cache_cases import REPO, content, entry
+from clock import Clock
 
 from hubloader.cache import CacheStore, disk, living, writeback
 from hubloader.cache import writer as writers
@@ -20,21 +21,6 @@ MIB = 1024 * 1024
 DATA = content(5000)
 FACTS = entry(DATA)
 LIMIT = 60.0  # seconds in which a thread of ours gets its turn on the slowest machine
-
-
-class Clock:
-    """Time of those who wait, which passes while they sleep; ``then`` is done at each step."""
-
-    def __init__(self, then=lambda _now: None) -> None:
-        self.now = 0.0
-        self._then = then
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self._then(self.now)
 
 
 def wait_until(happened) -> None:
